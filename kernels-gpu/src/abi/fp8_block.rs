@@ -1,0 +1,63 @@
+//! Contract of `es_fp8_blockwise_scaled_grouped_mm`.
+//!
+//! `D[m, n] = cast(sum over kb of sa[m, kb] * sb[n / 128, kb] * (sum over k in block kb of a[m, k] * b[n, k]))`
+
+use super::TensorMap;
+
+/// Rows of the activations and rows of the weights that one tile covers.
+pub const TILE: u32 = 128;
+/// Elements of the reduction that one pipeline stage holds: exactly one scale block.
+pub const TILE_K: u32 = 128;
+/// Stages of the shared-memory ring.
+pub const STAGES: u32 = 6;
+/// Threads of a CTA: two math warpgroups and one warpgroup of service warps.
+pub const THREADS: u32 = 384;
+/// Rows of the larger activation box. One box fills half a tile.
+pub const TOKEN_BOX_ROWS: u32 = 64;
+/// Rows of the smaller activation box: one 128-byte swizzle atom, for experts with few rows.
+pub const TOKEN_BOX_ROWS_SMALL: u32 = 8;
+/// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
+pub const SMEM_BYTES: u32 = 222_208;
+
+/// The one parameter of the kernel, passed by value. Pointers are device addresses.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, Debug)]
+pub struct Fp8BlockParams {
+    /// Activations `[rows, k]` e4m3, box of [`TOKEN_BOX_ROWS`] x 128 bytes, 128-byte swizzle.
+    pub tokens: TensorMap,
+    /// The same activations, box of [`TOKEN_BOX_ROWS_SMALL`] x 128 bytes, 128-byte swizzle.
+    pub tokens_small: TensorMap,
+    /// Weights `[experts, n, k]` e4m3 (rank 3), box of 1 x [`TILE`] x 128 bytes, 128-byte swizzle.
+    pub weights: TensorMap,
+    /// Activation scales `[rows, k / 128]` f32.
+    pub scales_a: u64,
+    /// Weight scales `[experts, n / 128, k / 128]` f32.
+    pub scales_b: u64,
+    /// Output `[rows, n]`, bf16 or f16 by variant; 16-byte aligned.
+    pub output: u64,
+    /// `(M, N, K)` of each expert, `[experts, 3]` i32.
+    pub problem_sizes: u64,
+    /// First packed row of each expert, `[experts]` i32.
+    pub expert_offsets: u64,
+    /// Status word (u32, see [`super::GroupStatus`]), or 0 for none.
+    pub status: u64,
+    /// Rows of the packed activations.
+    pub rows: u32,
+    /// Number of experts.
+    pub experts: u32,
+    /// Columns of the output.
+    pub n: u32,
+    /// Elements of the reduction.
+    pub k: u32,
+}
+
+const _: () = {
+    use core::mem::{align_of, offset_of, size_of};
+    assert!(size_of::<Fp8BlockParams>() == 3 * 128 + 6 * 8 + 4 * 4);
+    assert!(align_of::<Fp8BlockParams>() == 16);
+    assert!(offset_of!(Fp8BlockParams, tokens) == 0);
+    assert!(offset_of!(Fp8BlockParams, tokens_small) == 128);
+    assert!(offset_of!(Fp8BlockParams, weights) == 256);
+    assert!(offset_of!(Fp8BlockParams, scales_a) == 384);
+    assert!(offset_of!(Fp8BlockParams, rows) == 432);
+};

@@ -1,0 +1,169 @@
+//! Group metadata: which rows of the packed activations belong to which expert.
+//!
+//! The two tables live on the device and the host never reads them, so a captured CUDA graph can be
+//! replayed with other routing. The price is that nobody has checked them before a kernel runs: every
+//! kernel passes each entry through [`Problem::group`], which never yields a row outside the tensors.
+
+/// The bits of the status word that a kernel ORs in when the metadata breaks the contract.
+///
+/// The word is sticky: kernels only set bits, the caller clears it. 0 means that every group was used
+/// as given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub struct GroupStatus(pub u32);
+
+impl GroupStatus {
+    /// Every group was used as given.
+    pub const OK: Self = Self(0);
+    /// A group had a negative number of rows; it was skipped.
+    pub const NEGATIVE_ROWS: Self = Self(1 << 0);
+    /// A group began at a negative row; it was skipped.
+    pub const NEGATIVE_OFFSET: Self = Self(1 << 1);
+    /// A group reached past the last packed row; it was skipped.
+    pub const PAST_THE_END: Self = Self(1 << 2);
+    /// A group named an N or K other than the launch's; it was skipped.
+    pub const WRONG_SHAPE: Self = Self(1 << 3);
+    /// Two groups share rows; both were computed, and the shared rows hold either result.
+    pub const OVERLAP: Self = Self(1 << 4);
+
+    /// Whether every bit of `other` is set in `self`.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether nothing was wrong.
+    pub const fn is_ok(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The part of a launch that every group shares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// Rows of the packed activations and of the output.
+    pub rows: u32,
+    /// Columns of the output.
+    pub n: u32,
+    /// Elements of the reduction.
+    pub k: u32,
+}
+
+/// The rows of one expert, already proven to lie inside the packed tensors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Group {
+    /// First packed row.
+    pub first_row: u32,
+    /// Number of rows; 0 for an expert without work and for one whose entry was refused.
+    pub rows: u32,
+    /// Why the entry was refused, or [`GroupStatus::OK`].
+    pub status: GroupStatus,
+}
+
+impl Problem {
+    /// Judges one entry of the two tables: `size` is the expert's `(M, N, K)`, `offset` its first row.
+    ///
+    /// An expert with M = 0 is ordinary, whatever its other fields hold. A refused entry has no rows.
+    #[inline(always)]
+    pub const fn group(self, size: [i32; 3], offset: i32) -> Group {
+        let [m, n, k] = size;
+        if m == 0 {
+            return Group { first_row: 0, rows: 0, status: GroupStatus::OK };
+        }
+        let mut bad = 0;
+        if m < 0 {
+            bad |= GroupStatus::NEGATIVE_ROWS.0;
+        }
+        if offset < 0 {
+            bad |= GroupStatus::NEGATIVE_OFFSET.0;
+        }
+        // Both are below 2^31 once they are not negative, so the sum cannot wrap in u32.
+        if bad == 0 && offset as u32 + m as u32 > self.rows {
+            bad |= GroupStatus::PAST_THE_END.0;
+        }
+        if n as u32 != self.n || k as u32 != self.k {
+            bad |= GroupStatus::WRONG_SHAPE.0;
+        }
+        if bad == 0 {
+            Group { first_row: offset as u32, rows: m as u32, status: GroupStatus::OK }
+        } else {
+            Group { first_row: 0, rows: 0, status: GroupStatus(bad) }
+        }
+    }
+}
+
+impl Group {
+    /// Whether two groups share a row.
+    #[inline(always)]
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.rows != 0
+            && other.rows != 0
+            && self.first_row < other.first_row + other.rows
+            && other.first_row < self.first_row + self.rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: Problem = Problem { rows: 100, n: 256, k: 128 };
+
+    #[test]
+    fn an_ordinary_group_is_used_as_given() {
+        let g = P.group([40, 256, 128], 60);
+        assert_eq!(g, Group { first_row: 60, rows: 40, status: GroupStatus::OK });
+    }
+
+    #[test]
+    fn an_empty_group_is_ordinary_whatever_else_it_says() {
+        for offset in [i32::MIN, -1, 0, 100, i32::MAX] {
+            assert_eq!(P.group([0, -5, 7], offset).status, GroupStatus::OK);
+            assert_eq!(P.group([0, -5, 7], offset).rows, 0);
+        }
+    }
+
+    #[test]
+    fn hostile_groups_have_no_rows_and_say_why() {
+        let cases = [
+            ([-1, 256, 128], 0, GroupStatus::NEGATIVE_ROWS),
+            ([i32::MIN, 256, 128], 0, GroupStatus::NEGATIVE_ROWS),
+            ([1, 256, 128], -1, GroupStatus::NEGATIVE_OFFSET),
+            ([1, 256, 128], 100, GroupStatus::PAST_THE_END),
+            ([101, 256, 128], 0, GroupStatus::PAST_THE_END),
+            ([i32::MAX, 256, 128], i32::MAX, GroupStatus::PAST_THE_END),
+            ([1, 128, 128], 0, GroupStatus::WRONG_SHAPE),
+            ([1, 256, 256], 0, GroupStatus::WRONG_SHAPE),
+        ];
+        for (size, offset, status) in cases {
+            let g = P.group(size, offset);
+            assert_eq!((g.rows, g.status), (0, status), "{size:?} at {offset}");
+        }
+        let both = P.group([-1, 256, 1], -1).status;
+        assert!(both.contains(GroupStatus::NEGATIVE_ROWS.union(GroupStatus::WRONG_SHAPE)));
+    }
+
+    #[test]
+    fn no_entry_reaches_outside_the_tensors() {
+        let edge = [i32::MIN, -129, -128, -1, 0, 1, 99, 100, 101, 128, i32::MAX];
+        for m in edge {
+            for offset in edge {
+                let g = P.group([m, 256, 128], offset);
+                assert!(g.first_row as u64 + g.rows as u64 <= 100, "{m} rows at {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn overlap_is_symmetric_and_ignores_empty_groups() {
+        let g = |first_row, rows| Group { first_row, rows, status: GroupStatus::OK };
+        assert!(g(0, 10).overlaps(g(9, 1)) && g(9, 1).overlaps(g(0, 10)));
+        assert!(!g(0, 10).overlaps(g(10, 5)) && !g(10, 5).overlaps(g(0, 10)));
+        assert!(!g(0, 10).overlaps(g(5, 0)));
+    }
+}

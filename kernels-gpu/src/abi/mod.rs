@@ -1,0 +1,19 @@
+//! The whole contract between host and device: parameter structs, group metadata, scale layouts,
+//! and the table of kernels. Nothing here knows an instruction or a driver.
+
+pub mod fp8_block;
+pub mod groups;
+pub mod tensor_map;
+pub mod variant;
+
+pub use fp8_block::Fp8BlockParams;
+pub use groups::{Group, GroupStatus, Problem};
+pub use tensor_map::TensorMap;
+pub use variant::{Arch, ElementType, Op, VARIANTS, Variant};
+
+/// Version of this contract. It is stamped into every PTX module as the global `EXPERT_GEMM_ABI`,
+/// and the host refuses a module that carries another one.
+pub const ABI_VERSION: u32 = 1;
+
+/// Edge of a weight-scale block and width of an activation-scale group, in elements.
+pub const SCALE_BLOCK: u32 = 128;

@@ -1,0 +1,155 @@
+//! The one table of kernels. Host, xtask, tests and benches read it; nobody keeps a second list.
+
+use super::fp8_block;
+
+/// A GPU family that one PTX text serves.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Arch {
+    /// Hopper: compute capability 9.0 exactly (wgmma exists nowhere else).
+    Sm90a,
+}
+
+impl Arch {
+    /// The name used by compilers and in `host/ptx/<name>/`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sm90a => "sm_90a",
+        }
+    }
+
+    /// Whether a device of this compute capability runs the family's PTX.
+    pub const fn runs_on(self, capability: (u32, u32)) -> bool {
+        match self {
+            Self::Sm90a => matches!(capability, (9, 0)),
+        }
+    }
+}
+
+/// The operations of this library.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Op {
+    /// `es_fp8_blockwise_scaled_grouped_mm`.
+    Fp8BlockwiseGroupedMm,
+}
+
+impl Op {
+    /// The name under which SGLang's users know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fp8BlockwiseGroupedMm => "es_fp8_blockwise_scaled_grouped_mm",
+        }
+    }
+}
+
+/// Element types of tensors.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ElementType {
+    /// bfloat16.
+    Bf16,
+    /// IEEE binary16.
+    F16,
+    /// IEEE binary32.
+    F32,
+    /// 8-bit float, 4 exponent bits, 3 mantissa bits, no infinity (`float8_e4m3fn`).
+    E4m3,
+    /// Signed 32-bit integer.
+    I32,
+    /// Unsigned 32-bit integer.
+    U32,
+    /// A byte.
+    U8,
+}
+
+impl ElementType {
+    /// Size of one element in bytes.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Self::Bf16 | Self::F16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::E4m3 | Self::U8 => 1,
+        }
+    }
+
+    /// The name used in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::E4m3 => "e4m3",
+            Self::I32 => "i32",
+            Self::U32 => "u32",
+            Self::U8 => "u8",
+        }
+    }
+}
+
+/// One kernel: a symbol in a PTX module, with everything a launch must know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Variant {
+    /// Entry point in the PTX, and the variant's name everywhere.
+    pub symbol: &'static str,
+    /// PTX module (file stem) that holds it.
+    pub module: &'static str,
+    /// Operation.
+    pub op: Op,
+    /// GPU family.
+    pub arch: Arch,
+    /// Element type of the output.
+    pub output: ElementType,
+    /// Tile of activations x weights x reduction, in elements.
+    pub tile: [u32; 3],
+    /// Stages of the shared-memory ring.
+    pub stages: u32,
+    /// Threads of a CTA; also the `.maxntid` of the entry.
+    pub threads: u32,
+    /// Registers per thread at launch: the budget that `cargo xtask ptxas` holds the kernel to.
+    pub registers: u32,
+    /// Dynamic shared memory of a CTA, in bytes.
+    pub smem_bytes: u32,
+    /// Size of the by-value parameter, in bytes.
+    pub param_bytes: u32,
+}
+
+const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
+    Variant {
+        symbol,
+        module: "fp8_block_sm90",
+        op: Op::Fp8BlockwiseGroupedMm,
+        arch: Arch::Sm90a,
+        output,
+        tile: [fp8_block::TILE, fp8_block::TILE, fp8_block::TILE_K],
+        stages: fp8_block::STAGES,
+        threads: fp8_block::THREADS,
+        registers: 168,
+        smem_bytes: fp8_block::SMEM_BYTES,
+        param_bytes: size_of::<fp8_block::Fp8BlockParams>() as u32,
+    }
+}
+
+/// Every kernel that is built and shipped.
+pub const VARIANTS: &[Variant] = &[
+    fp8_block_sm90("fp8_block_sm90_bf16", ElementType::Bf16),
+    fp8_block_sm90("fp8_block_sm90_f16", ElementType::F16),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_are_unique_and_begin_with_their_module() {
+        for (i, v) in VARIANTS.iter().enumerate() {
+            assert!(v.symbol.starts_with(v.module), "{} in {}", v.symbol, v.module);
+            assert!(VARIANTS[..i].iter().all(|w| w.symbol != v.symbol), "{} twice", v.symbol);
+        }
+    }
+
+    #[test]
+    fn every_variant_fits_a_hopper_sm() {
+        for v in VARIANTS {
+            assert!(v.smem_bytes <= 232_448 && v.threads <= 1024);
+            assert!(v.registers * v.threads <= 65_536);
+        }
+    }
+}
