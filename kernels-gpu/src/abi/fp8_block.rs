@@ -17,7 +17,7 @@ pub const TOKEN_BOX_ROWS: u32 = 64;
 /// Rows of the smaller activation box: one 128-byte swizzle atom, for experts with few rows.
 pub const TOKEN_BOX_ROWS_SMALL: u32 = 8;
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
-pub const SMEM_BYTES: u32 = 222_208;
+pub const SMEM_BYTES: u32 = 218_368;
 
 /// The one parameter of the kernel, passed by value. Pointers are device addresses.
 #[repr(C, align(16))]

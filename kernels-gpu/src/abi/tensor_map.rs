@@ -18,6 +18,7 @@ impl TensorMap {
 }
 
 impl core::fmt::Debug for TensorMap {
+    #[inline] // so that the device build, which never formats, does not emit it
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("TensorMap { .. }")
     }

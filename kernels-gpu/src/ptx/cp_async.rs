@@ -1,0 +1,27 @@
+//! Small asynchronous copies by threads (PTX ISA, "cp.async").
+
+use super::Smem;
+use core::arch::asm;
+
+/// Executed by: any thread. Copies one 4-byte word from global memory, or writes 0 when not `valid`.
+#[inline(always)]
+pub(crate) unsafe fn copy_word_or_zero(target: Smem, source: u64, valid: bool) {
+    let bytes: u32 = if valid { 4 } else { 0 };
+    // SAFETY: `target` is 4-aligned shared memory, and `source` readable when `valid`, by contract.
+    unsafe {
+        asm!("cp.async.ca.shared.global [{target}], [{source}], 4, {bytes};",
+            target = in(reg32) target.0, source = in(reg64) source, bytes = in(reg32) bytes,
+            options(nostack));
+    }
+}
+
+/// Executed by: any thread. Arrives on `barrier` once all earlier copies of this thread have landed;
+/// the arrival is part of the barrier's count.
+#[inline(always)]
+pub(crate) unsafe fn arrive_when_landed(barrier: Smem) {
+    // SAFETY: `barrier` is initialised and counts this arrival, by contract.
+    unsafe {
+        asm!("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [{barrier}];",
+            barrier = in(reg32) barrier.0, options(nostack));
+    }
+}

@@ -1,0 +1,122 @@
+//! Loads and stores (PTX ISA, "ld", "st", "stmatrix", "red"), and the base of dynamic shared memory.
+
+use super::Smem;
+use core::arch::{asm, global_asm};
+
+global_asm!(".extern .shared .align 1024 .b8 dynamic_smem[];");
+
+/// Executed by: any thread. First byte of the CTA's dynamic shared memory, 1024-aligned.
+#[inline(always)]
+pub(crate) fn dynamic_smem() -> Smem {
+    let address: u32;
+    // SAFETY: reads a link-time constant.
+    unsafe {
+        asm!("mov.u32 {address}, dynamic_smem;", address = out(reg32) address,
+            options(pure, nomem, nostack));
+    }
+    Smem(address)
+}
+
+/// Executed by: any thread.
+#[inline(always)]
+pub(crate) unsafe fn load_shared_f32(address: Smem) -> f32 {
+    let value: f32;
+    // SAFETY: `address` is 4-aligned and initialised, by contract.
+    unsafe {
+        asm!("ld.shared.f32 {value}, [{address}];",
+            value = out(reg32) value, address = in(reg32) address.0, options(nostack));
+    }
+    value
+}
+
+/// Executed by: any thread.
+#[inline(always)]
+pub(crate) unsafe fn load_shared_f32x2(address: Smem) -> [f32; 2] {
+    let (x, y): (f32, f32);
+    // SAFETY: `address` is 8-aligned and initialised, by contract.
+    unsafe {
+        asm!("ld.shared.v2.f32 {{{x}, {y}}}, [{address}];",
+            x = out(reg32) x, y = out(reg32) y, address = in(reg32) address.0, options(nostack));
+    }
+    [x, y]
+}
+
+/// Executed by: any thread.
+#[inline(always)]
+pub(crate) unsafe fn load_shared_u32x4(address: Smem) -> [u32; 4] {
+    let (x, y, z, w): (u32, u32, u32, u32);
+    // SAFETY: `address` is 16-aligned and initialised, by contract.
+    unsafe {
+        asm!("ld.shared.v4.u32 {{{x}, {y}, {z}, {w}}}, [{address}];",
+            x = out(reg32) x, y = out(reg32) y, z = out(reg32) z, w = out(reg32) w,
+            address = in(reg32) address.0, options(nostack));
+    }
+    [x, y, z, w]
+}
+
+/// Executed by: any thread.
+#[inline(always)]
+pub(crate) unsafe fn store_shared_u32x4(address: Smem, [x, y, z, w]: [u32; 4]) {
+    // SAFETY: `address` is 16-aligned and the caller's to write, by contract.
+    unsafe {
+        asm!("st.shared.v4.u32 [{address}], {{{x}, {y}, {z}, {w}}};",
+            x = in(reg32) x, y = in(reg32) y, z = in(reg32) z, w = in(reg32) w,
+            address = in(reg32) address.0, options(nostack));
+    }
+}
+
+/// Executed by: any thread.
+#[inline(always)]
+pub(crate) unsafe fn store_global_u32x4(address: u64, [x, y, z, w]: [u32; 4]) {
+    // SAFETY: `address` is 16-aligned and the caller's to write, by contract.
+    unsafe {
+        asm!("st.global.v4.u32 [{address}], {{{x}, {y}, {z}, {w}}};",
+            x = in(reg32) x, y = in(reg32) y, z = in(reg32) z, w = in(reg32) w,
+            address = in(reg64) address, options(nostack));
+    }
+}
+
+/// Executed by: any thread. A word that nobody writes while the kernel runs.
+#[inline(always)]
+pub(crate) unsafe fn load_global_i32(address: u64) -> i32 {
+    let value: i32;
+    // SAFETY: `address` is 4-aligned and readable, by contract.
+    unsafe {
+        asm!("ld.global.nc.s32 {value}, [{address}];",
+            value = out(reg32) value, address = in(reg64) address, options(nostack, readonly));
+    }
+    value
+}
+
+/// Executed by: any thread. Sets bits of a word.
+#[inline(always)]
+pub(crate) unsafe fn or_global_u32(address: u64, bits: u32) {
+    // SAFETY: `address` is 4-aligned and writable, by contract.
+    unsafe {
+        asm!("red.global.or.b32 [{address}], {bits};",
+            address = in(reg64) address, bits = in(reg32) bits, options(nostack));
+    }
+}
+
+/// Executed by: warp, converged. Stores four 8x8 matrices of 16-bit elements; lane `8 i + r` gives the
+/// address of row `r` of matrix `i`.
+#[inline(always)]
+pub(crate) unsafe fn store_matrix_x4(row: Smem, [a, b, c, d]: [u32; 4]) {
+    // SAFETY: every row is 16 bytes of shared memory, 16-aligned and the warp's to write, by contract.
+    unsafe {
+        asm!("stmatrix.sync.aligned.m8n8.x4.shared.b16 [{row}], {{{a}, {b}, {c}, {d}}};",
+            row = in(reg32) row.0, a = in(reg32) a, b = in(reg32) b, c = in(reg32) c,
+            d = in(reg32) d, options(nostack));
+    }
+}
+
+/// Executed by: warp, converged. As [`store_matrix_x4`], two matrices, transposed on the way; lanes 0..16
+/// give addresses.
+#[inline(always)]
+pub(crate) unsafe fn store_matrix_x2_transposed(row: Smem, [a, b]: [u32; 2]) {
+    // SAFETY: every row is 16 bytes of shared memory, 16-aligned and the warp's to write, by contract.
+    unsafe {
+        asm!("stmatrix.sync.aligned.m8n8.x2.trans.shared.b16 [{row}], {{{a}, {b}}};",
+            row = in(reg32) row.0, a = in(reg32) a, b = in(reg32) b, options(nostack));
+    }
+}

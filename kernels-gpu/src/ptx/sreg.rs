@@ -1,0 +1,24 @@
+//! Special registers (PTX ISA, "Special Registers").
+
+use core::arch::nvptx;
+
+/// Executed by: any thread. Index of the thread in its CTA (one-dimensional CTAs only).
+#[inline(always)]
+pub(crate) fn thread() -> u32 {
+    // SAFETY: reads a register.
+    unsafe { nvptx::_thread_idx_x() as u32 }
+}
+
+/// Executed by: any thread. Index of the CTA in the grid (one-dimensional grids only).
+#[inline(always)]
+pub(crate) fn cta() -> u32 {
+    // SAFETY: reads a register.
+    unsafe { nvptx::_block_idx_x() as u32 }
+}
+
+/// Executed by: any thread. Number of CTAs in the grid (one-dimensional grids only).
+#[inline(always)]
+pub(crate) fn ctas() -> u32 {
+    // SAFETY: reads a register.
+    unsafe { nvptx::_grid_dim_x() as u32 }
+}

@@ -1,0 +1,31 @@
+//! Barriers of the whole CTA, and fences (PTX ISA, "Parallel Synchronization and Communication").
+
+use core::arch::asm;
+
+unsafe extern "C" {
+    #[link_name = "llvm.nvvm.barrier.cta.sync.aligned.all"]
+    fn barrier_cta_sync_aligned_all(id: i32);
+    #[link_name = "llvm.nvvm.fence.proxy.async"]
+    fn fence_proxy_async_all();
+}
+
+/// Executed by: every thread of the CTA, converged.
+#[inline(always)]
+pub(crate) unsafe fn cta_sync() {
+    // SAFETY: every thread of the CTA calls it, by contract.
+    unsafe { barrier_cta_sync_aligned_all(0) }
+}
+
+/// Executed by: the thread that initialised barriers. Makes the initialisation visible to the cluster.
+#[inline(always)]
+pub(crate) unsafe fn fence_mbarrier_init() {
+    // SAFETY: a fence has no operands.
+    unsafe { asm!("fence.mbarrier_init.release.cluster;", options(nostack)) }
+}
+
+/// Executed by: any thread. Orders its generic accesses before later ones of the async proxy (TMA, wgmma).
+#[inline(always)]
+pub(crate) unsafe fn fence_proxy_async() {
+    // SAFETY: a fence has no operands.
+    unsafe { fence_proxy_async_all() }
+}

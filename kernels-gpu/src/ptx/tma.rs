@@ -1,0 +1,41 @@
+//! Tensor copies between global and shared memory (PTX ISA, "cp.async.bulk.tensor").
+
+use super::Smem;
+use core::arch::asm;
+
+/// Address of a [`crate::abi::TensorMap`] in the kernel's parameter, as a generic address.
+#[derive(Clone, Copy)]
+pub(crate) struct MapAddress(pub(crate) u64);
+
+/// Executed by: one thread. Fetches the descriptor before its first use.
+#[inline(always)]
+pub(crate) unsafe fn prefetch_map(map: MapAddress) {
+    // SAFETY: `map` addresses a tensor map of the parameter, by contract.
+    unsafe { asm!("prefetch.tensormap [{map}];", map = in(reg64) map.0, options(nostack)) }
+}
+
+/// Executed by: one thread. Copies the box at `(x, y)` to `target`; `barrier` receives its bytes.
+#[inline(always)]
+pub(crate) unsafe fn load_2d(target: Smem, map: MapAddress, [x, y]: [u32; 2], barrier: Smem) {
+    // SAFETY: the box fits `target`, and `barrier` expects its bytes, by contract.
+    unsafe {
+        asm!(
+            "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [{target}], [{map}, {{{x}, {y}}}], [{barrier}];",
+            target = in(reg32) target.0, map = in(reg64) map.0, x = in(reg32) x, y = in(reg32) y,
+            barrier = in(reg32) barrier.0, options(nostack)
+        );
+    }
+}
+
+/// Executed by: one thread. Copies the box at `(x, y, z)` to `target`; `barrier` receives its bytes.
+#[inline(always)]
+pub(crate) unsafe fn load_3d(target: Smem, map: MapAddress, [x, y, z]: [u32; 3], barrier: Smem) {
+    // SAFETY: the box fits `target`, and `barrier` expects its bytes, by contract.
+    unsafe {
+        asm!(
+            "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [{target}], [{map}, {{{x}, {y}, {z}}}], [{barrier}];",
+            target = in(reg32) target.0, map = in(reg64) map.0, x = in(reg32) x, y = in(reg32) y,
+            z = in(reg32) z, barrier = in(reg32) barrier.0, options(nostack)
+        );
+    }
+}

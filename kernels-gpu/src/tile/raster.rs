@@ -1,0 +1,86 @@
+//! In which order the tiles of one group are computed.
+//!
+//! CTAs take consecutive tiles at the same time, so consecutive tiles should share operands in L2. The
+//! row blocks of a group are cut into panels of nearly equal height, at most [`PANEL`]; inside a panel
+//! the row block moves fastest. With 132 CTAs, 16 row blocks and about 8 column blocks are then in
+//! flight together, each loaded from memory once.
+
+/// Largest height of a panel, in row blocks.
+pub const PANEL: u32 = 16;
+
+/// Number of tiles of `edge` that cover `extent`.
+#[inline(always)]
+pub const fn blocks(extent: u32, edge: u32) -> u32 {
+    extent / edge + !extent.is_multiple_of(edge) as u32
+}
+
+/// Row block and column block of tile `index` in a group of `row_blocks` x `col_blocks`.
+///
+/// `index` is below `row_blocks * col_blocks`, and neither count is 0.
+#[inline(always)]
+pub const fn tile(index: u32, row_blocks: u32, col_blocks: u32) -> (u32, u32) {
+    let panels = blocks(row_blocks, PANEL);
+    let height = quotient(row_blocks + panels - 1, panels);
+    let panel_tiles = height * col_blocks;
+    let panel = quotient(index, panel_tiles);
+    let inside = index - panel * panel_tiles;
+    let first = panel * height;
+    let left = row_blocks - first;
+    let rows = if left < height { left } else { height };
+    let col = quotient(inside, rows);
+    (first + inside - col * rows, col)
+}
+
+/// `a / b` without the panicking path that a division by a variable would bring into the PTX.
+#[inline(always)]
+const fn quotient(a: u32, b: u32) -> u32 {
+    match a.checked_div(b) {
+        Some(q) => q,
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tile_is_visited_exactly_once() {
+        for row_blocks in 1..=70 {
+            for col_blocks in [1, 2, 7, 32] {
+                let mut seen = [[false; 32]; 70];
+                for index in 0..row_blocks * col_blocks {
+                    let (row, col) = tile(index, row_blocks, col_blocks);
+                    assert!(row < row_blocks && col < col_blocks);
+                    let seen = &mut seen[row as usize][col as usize];
+                    assert!(!*seen, "tile {row},{col} of {row_blocks}x{col_blocks} twice");
+                    *seen = true;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn panels_are_nearly_equal() {
+        // 17 row blocks are a panel of 9 and one of 8, not one of 16 and one of 1.
+        assert_eq!(tile(8, 17, 4), (8, 0));
+        assert_eq!(tile(9, 17, 4), (0, 1));
+        assert_eq!(tile(36, 17, 4), (9, 0));
+        assert_eq!(tile(67, 17, 4), (16, 3));
+    }
+
+    #[test]
+    fn one_row_block_walks_along_the_columns() {
+        for col in 0..32 {
+            assert_eq!(tile(col, 1, 32), (0, col));
+        }
+    }
+
+    #[test]
+    fn blocks_round_up_without_wrapping() {
+        assert_eq!(blocks(0, 128), 0);
+        assert_eq!(blocks(1, 128), 1);
+        assert_eq!(blocks(128, 128), 1);
+        assert_eq!(blocks(u32::MAX, 128), 1 << 25);
+    }
+}

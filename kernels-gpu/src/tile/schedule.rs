@@ -1,0 +1,116 @@
+//! Which tiles a CTA computes: every `ctas()`-th tile of the list of all groups' tiles.
+//!
+//! One warp walks the group tables, 32 groups at a time, a lane each. All rows it hands out have passed
+//! [`Problem::group`], so nothing behind it can leave the tensors.
+
+use super::raster;
+use super::work::{Outbox, Work};
+use crate::abi::{Group, GroupStatus, Problem};
+use crate::ptx::{ldst, sreg, warp};
+
+/// The group tables on the device.
+#[derive(Clone, Copy)]
+pub(crate) struct GroupTables {
+    /// `(M, N, K)` of each expert, `[experts, 3]` i32.
+    pub(crate) problem_sizes: u64,
+    /// First packed row of each expert, `[experts]` i32.
+    pub(crate) expert_offsets: u64,
+    /// Number of experts.
+    pub(crate) experts: u32,
+    /// What all groups share.
+    pub(crate) problem: Problem,
+}
+
+impl GroupTables {
+    /// Executed by: any thread. The rows of `expert`; none past the last expert.
+    #[inline(always)]
+    unsafe fn group(&self, expert: u32) -> Group {
+        if expert >= self.experts {
+            return Group { first_row: 0, rows: 0, status: GroupStatus::OK };
+        }
+        let size = self.problem_sizes + u64::from(expert) * 12;
+        let offset = self.expert_offsets + u64::from(expert) * 4;
+        // SAFETY: the tables have `experts` entries, by contract of the launch.
+        unsafe {
+            let size = [
+                ldst::load_global_i32(size),
+                ldst::load_global_i32(size + 4),
+                ldst::load_global_i32(size + 8),
+            ];
+            self.problem.group(size, ldst::load_global_i32(offset))
+        }
+    }
+}
+
+/// Executed by: warp, converged. Posts this CTA's tiles of `TILE` x `TILE`, then [`Work::END`].
+#[inline(always)]
+pub(crate) unsafe fn post_tiles<const TILE: u32>(
+    tables: &GroupTables,
+    outbox: &mut Outbox,
+    lane: u32,
+) {
+    let col_blocks = tables.problem.n / TILE;
+    let mut next = u64::from(sreg::cta());
+    let mut before = 0u64;
+    let mut first = 0;
+    while first < tables.experts {
+        // SAFETY: the warp is converged, by contract; loops and branches below are warp-uniform.
+        unsafe {
+            let group = tables.group(first + lane);
+            let tiles = u64::from(raster::blocks(group.rows, TILE)) * u64::from(col_blocks);
+            let end = before + warp::inclusive_sum_u64(tiles, lane);
+            let chunk_end = warp::broadcast_u64(end, 31);
+            while next < chunk_end {
+                let owner = warp::ballot(end > next).trailing_zeros();
+                let start = warp::broadcast_u64(end - tiles, owner);
+                let rows = warp::broadcast(group.rows, owner);
+                let first_row = warp::broadcast(group.first_row, owner);
+                // The host bounds the tiles of one group by u32::MAX.
+                let index = (next - start) as u32;
+                let (row_block, col_block) =
+                    raster::tile(index, raster::blocks(rows, TILE), col_blocks);
+                let above = row_block * TILE;
+                let left = rows - above;
+                let work = Work {
+                    expert: first + owner,
+                    row: first_row + above,
+                    rows: if left < TILE { left } else { TILE },
+                    col_block,
+                };
+                outbox.post(work, lane);
+                next += u64::from(sreg::ctas());
+            }
+            before = chunk_end;
+        }
+        first += 32;
+    }
+    // SAFETY: the warp is converged, by contract.
+    unsafe { outbox.post(Work::END, lane) }
+}
+
+/// Executed by: warp, converged. Judges every `ctas()`-th group and ORs what it finds into `status`.
+///
+/// Overlap is a question about pairs, so each CTA compares its groups with all others: `experts^2 /
+/// (32 * ctas)` steps, 8 for 256 experts on an H200.
+#[inline(always)]
+pub(crate) unsafe fn audit(tables: &GroupTables, status: u64, lane: u32) {
+    let mut expert = sreg::cta();
+    while expert < tables.experts {
+        // SAFETY: `expert` and `other` are inside the tables or yield no rows; `status` is writable.
+        unsafe {
+            let group = tables.group(expert);
+            let mut found = group.status.0;
+            let mut other = lane;
+            while other < tables.experts {
+                if other != expert && group.overlaps(tables.group(other)) {
+                    found |= GroupStatus::OVERLAP.0;
+                }
+                other += 32;
+            }
+            if found != 0 {
+                ldst::or_global_u32(status, found);
+            }
+        }
+        expert += sreg::ctas();
+    }
+}

@@ -1,0 +1,100 @@
+//! Work items, and the ring in shared memory through which one warp hands them to all others.
+
+use super::ring::Ring;
+use crate::ptx::{Smem, ldst, mbarrier, warp};
+
+/// Slots of the ring.
+pub(crate) const DEPTH: u32 = 4;
+/// Bytes of one slot.
+pub(crate) const SLOT_BYTES: u32 = 16;
+
+/// One tile of the output.
+#[derive(Clone, Copy)]
+pub(crate) struct Work {
+    /// Expert, the index of its weights.
+    pub(crate) expert: u32,
+    /// First packed row.
+    pub(crate) row: u32,
+    /// Rows of the tile that belong to the expert, at most the tile's height. 0 ends the list.
+    pub(crate) rows: u32,
+    /// Column block.
+    pub(crate) col_block: u32,
+}
+
+impl Work {
+    /// Ends the list.
+    pub(crate) const END: Self = Self { expert: 0, row: 0, rows: 0, col_block: 0 };
+}
+
+/// Where the ring lives in shared memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Board {
+    /// `DEPTH` slots of `SLOT_BYTES`.
+    pub(crate) slots: Smem,
+    /// `DEPTH` barriers, one arrival each: the slot holds an item.
+    pub(crate) posted: Smem,
+    /// `DEPTH` barriers, one arrival per reading warp: the slot may be overwritten.
+    pub(crate) taken: Smem,
+}
+
+/// The writing end.
+pub(crate) struct Outbox {
+    board: Board,
+    ring: Ring<DEPTH>,
+}
+
+impl Outbox {
+    #[inline(always)]
+    pub(crate) const fn new(board: Board) -> Self {
+        Self { board, ring: Ring::new() }
+    }
+
+    /// Executed by: warp, converged; one warp of the CTA.
+    #[inline(always)]
+    pub(crate) unsafe fn post(&mut self, work: Work, lane: u32) {
+        let slot = self.ring.slot();
+        // SAFETY: the barriers are initialised; after `taken` every reader is done with the slot.
+        unsafe {
+            mbarrier::wait(self.board.taken.at(slot * 8), self.ring.free_parity());
+            if lane == 0 {
+                let Work { expert, row, rows, col_block } = work;
+                let address = self.board.slots.at(slot * SLOT_BYTES);
+                ldst::store_shared_u32x4(address, [expert, row, rows, col_block]);
+                mbarrier::arrive(self.board.posted.at(slot * 8));
+            }
+            warp::sync();
+        }
+        self.ring.advance();
+    }
+}
+
+/// A reading end; every reading warp has its own.
+pub(crate) struct Inbox {
+    board: Board,
+    ring: Ring<DEPTH>,
+}
+
+impl Inbox {
+    #[inline(always)]
+    pub(crate) const fn new(board: Board) -> Self {
+        Self { board, ring: Ring::new() }
+    }
+
+    /// Executed by: warp, converged.
+    #[inline(always)]
+    pub(crate) unsafe fn take(&mut self, lane: u32) -> Work {
+        let slot = self.ring.slot();
+        // SAFETY: the barriers are initialised; after `posted` the slot holds an item.
+        let [expert, row, rows, col_block] = unsafe {
+            mbarrier::wait(self.board.posted.at(slot * 8), self.ring.parity());
+            let item = ldst::load_shared_u32x4(self.board.slots.at(slot * SLOT_BYTES));
+            warp::sync();
+            if lane == 0 {
+                mbarrier::arrive(self.board.taken.at(slot * 8));
+            }
+            item
+        };
+        self.ring.advance();
+        Work { expert, row, rows, col_block }
+    }
+}
