@@ -12,12 +12,18 @@ pub const TILE_K: u32 = 128;
 pub const STAGES: u32 = 6;
 /// Threads of a CTA: two math warpgroups and one warpgroup of service warps.
 pub const THREADS: u32 = 384;
+/// K blocks whose scales are copied together: 16 bytes of a row.
+pub const SCALE_CHUNK: u32 = 4;
+/// Chunks of the ring of scales.
+pub const SCALE_STAGES: u32 = 4;
+/// CTAs of a cluster. They take neighbouring column blocks of the same rows and share their tokens.
+pub const CLUSTER: u32 = 2;
 /// Rows of the larger activation box. One box fills half a tile.
 pub const TOKEN_BOX_ROWS: u32 = 64;
 /// Rows of the smaller activation box: one 128-byte swizzle atom, for experts with few rows.
 pub const TOKEN_BOX_ROWS_SMALL: u32 = 8;
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
-pub const SMEM_BYTES: u32 = 218_368;
+pub const SMEM_BYTES: u32 = 223_584;
 
 /// The one parameter of the kernel, passed by value. Pointers are device addresses.
 #[repr(C, align(16))]

@@ -101,6 +101,8 @@ pub struct Variant {
     pub tile: [u32; 3],
     /// Stages of the shared-memory ring.
     pub stages: u32,
+    /// CTAs of a cluster (`.reqnctapercluster` of the entry); a grid is a multiple of it.
+    pub cluster: u32,
     /// Threads of a CTA; also the `.maxntid` of the entry.
     pub threads: u32,
     /// Registers per thread at launch: the budget that `cargo xtask ptxas` holds the kernel to.
@@ -120,6 +122,7 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
         output,
         tile: [fp8_block::TILE, fp8_block::TILE, fp8_block::TILE_K],
         stages: fp8_block::STAGES,
+        cluster: fp8_block::CLUSTER,
         threads: fp8_block::THREADS,
         registers: 168,
         smem_bytes: fp8_block::SMEM_BYTES,

@@ -15,6 +15,18 @@ pub(crate) unsafe fn copy_word_or_zero(target: Smem, source: u64, valid: bool) {
     }
 }
 
+/// Executed by: any thread. Copies 16 bytes from global memory, or writes 0 when not `valid`.
+#[inline(always)]
+pub(crate) unsafe fn copy_16_bytes_or_zero(target: Smem, source: u64, valid: bool) {
+    let bytes: u32 = if valid { 16 } else { 0 };
+    // SAFETY: both are 16-aligned, `target` shared memory and `source` readable when `valid`, by contract.
+    unsafe {
+        asm!("cp.async.ca.shared.global [{target}], [{source}], 16, {bytes};",
+            target = in(reg32) target.0, source = in(reg64) source, bytes = in(reg32) bytes,
+            options(nostack));
+    }
+}
+
 /// Executed by: any thread. Arrives on `barrier` once all earlier copies of this thread have landed;
 /// the arrival is part of the barrier's count.
 #[inline(always)]

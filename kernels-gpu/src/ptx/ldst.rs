@@ -31,14 +31,15 @@ pub(crate) unsafe fn load_shared_f32(address: Smem) -> f32 {
 
 /// Executed by: any thread.
 #[inline(always)]
-pub(crate) unsafe fn load_shared_f32x2(address: Smem) -> [f32; 2] {
-    let (x, y): (f32, f32);
-    // SAFETY: `address` is 8-aligned and initialised, by contract.
+pub(crate) unsafe fn load_shared_f32x4(address: Smem) -> [f32; 4] {
+    let (x, y, z, w): (f32, f32, f32, f32);
+    // SAFETY: `address` is 16-aligned and initialised, by contract.
     unsafe {
-        asm!("ld.shared.v2.f32 {{{x}, {y}}}, [{address}];",
-            x = out(reg32) x, y = out(reg32) y, address = in(reg32) address.0, options(nostack));
+        asm!("ld.shared.v4.f32 {{{x}, {y}, {z}, {w}}}, [{address}];",
+            x = out(reg32) x, y = out(reg32) y, z = out(reg32) z, w = out(reg32) w,
+            address = in(reg32) address.0, options(nostack));
     }
-    [x, y]
+    [x, y, z, w]
 }
 
 /// Executed by: any thread.

@@ -16,6 +16,18 @@ pub(crate) fn cta() -> u32 {
     unsafe { nvptx::_block_idx_x() as u32 }
 }
 
+/// Executed by: any thread. Rank of the CTA in its cluster.
+#[inline(always)]
+pub(crate) fn cta_rank() -> u32 {
+    let rank: u32;
+    // SAFETY: reads a register.
+    unsafe {
+        core::arch::asm!("mov.u32 {rank}, %cluster_ctarank;", rank = out(reg32) rank,
+            options(pure, nomem, nostack));
+    }
+    rank
+}
+
 /// Executed by: any thread. Number of CTAs in the grid (one-dimensional grids only).
 #[inline(always)]
 pub(crate) fn ctas() -> u32 {

@@ -1,19 +1,24 @@
-//! Barriers of the whole CTA, and fences (PTX ISA, "Parallel Synchronization and Communication").
+//! Barriers of the whole cluster, and fences (PTX ISA, "Parallel Synchronization and Communication").
 
 use core::arch::asm;
 
 unsafe extern "C" {
-    #[link_name = "llvm.nvvm.barrier.cta.sync.aligned.all"]
-    fn barrier_cta_sync_aligned_all(id: i32);
+    #[link_name = "llvm.nvvm.barrier.cluster.arrive.aligned"]
+    fn barrier_cluster_arrive_aligned();
+    #[link_name = "llvm.nvvm.barrier.cluster.wait.aligned"]
+    fn barrier_cluster_wait_aligned();
     #[link_name = "llvm.nvvm.fence.proxy.async"]
     fn fence_proxy_async_all();
 }
 
-/// Executed by: every thread of the CTA, converged.
+/// Executed by: every thread of the cluster, each warp converged.
 #[inline(always)]
-pub(crate) unsafe fn cta_sync() {
-    // SAFETY: every thread of the CTA calls it, by contract.
-    unsafe { barrier_cta_sync_aligned_all(0) }
+pub(crate) unsafe fn cluster_sync() {
+    // SAFETY: every thread of the cluster calls it, by contract.
+    unsafe {
+        barrier_cluster_arrive_aligned();
+        barrier_cluster_wait_aligned();
+    }
 }
 
 /// Executed by: the thread that initialised barriers. Makes the initialisation visible to the cluster.

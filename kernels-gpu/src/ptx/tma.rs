@@ -27,6 +27,26 @@ pub(crate) unsafe fn load_2d(target: Smem, map: MapAddress, [x, y]: [u32; 2], ba
     }
 }
 
+/// Executed by: one thread. As [`load_2d`], to the same place in every CTA of the cluster whose bit is
+/// set in `ctas`; each CTA's own `barrier` receives the bytes.
+#[inline(always)]
+pub(crate) unsafe fn load_2d_multicast(
+    target: Smem,
+    map: MapAddress,
+    [x, y]: [u32; 2],
+    barrier: Smem,
+    ctas: u16,
+) {
+    // SAFETY: the box fits `target`, and every `barrier` expects its bytes, by contract.
+    unsafe {
+        asm!(
+            "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [{target}], [{map}, {{{x}, {y}}}], [{barrier}], {ctas};",
+            target = in(reg32) target.0, map = in(reg64) map.0, x = in(reg32) x, y = in(reg32) y,
+            barrier = in(reg32) barrier.0, ctas = in(reg16) ctas, options(nostack)
+        );
+    }
+}
+
 /// Executed by: one thread. Copies the box at `(x, y, z)` to `target`; `barrier` receives its bytes.
 #[inline(always)]
 pub(crate) unsafe fn load_3d(target: Smem, map: MapAddress, [x, y, z]: [u32; 3], barrier: Smem) {

@@ -1,4 +1,9 @@
-//! Which tiles a CTA computes: every `ctas()`-th tile of the list of all groups' tiles.
+//! Which tiles a CTA computes.
+//!
+//! All groups' tiles stand in one list; `CLUSTER` tiles that are neighbours along the columns are one entry.
+//! Every cluster takes each entry whose index is its own modulo the number of clusters, and its CTAs take
+//! one tile of the entry each. Where the columns run out, the CTAs left over compute the last tile again
+//! and do not store it: the copies that the cluster shares need all its CTAs.
 //!
 //! One warp walks the group tables, 32 groups at a time, a lane each. All rows it hands out have passed
 //! [`Problem::group`], so nothing behind it can leave the tensors.
@@ -43,21 +48,24 @@ impl GroupTables {
 }
 
 /// Executed by: warp, converged. Posts this CTA's tiles of `TILE` x `TILE`, then [`Work::END`].
+/// All CTAs of a cluster post the same number of items, with the same rows.
 #[inline(always)]
-pub(crate) unsafe fn post_tiles<const TILE: u32>(
+pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
     tables: &GroupTables,
     outbox: &mut Outbox,
     lane: u32,
 ) {
     let col_blocks = tables.problem.n / TILE;
-    let mut next = u64::from(sreg::cta());
+    let entry_cols = raster::blocks(col_blocks, CLUSTER);
+    let clusters = u64::from(sreg::ctas() / CLUSTER);
+    let mut next = u64::from(sreg::cta() / CLUSTER);
     let mut before = 0u64;
     let mut first = 0;
     while first < tables.experts {
         // SAFETY: the warp is converged, by contract; loops and branches below are warp-uniform.
         unsafe {
             let group = tables.group(first + lane);
-            let tiles = u64::from(raster::blocks(group.rows, TILE)) * u64::from(col_blocks);
+            let tiles = u64::from(raster::blocks(group.rows, TILE)) * u64::from(entry_cols);
             let end = before + warp::inclusive_sum_u64(tiles, lane);
             let chunk_end = warp::broadcast_u64(end, 31);
             while next < chunk_end {
@@ -67,18 +75,22 @@ pub(crate) unsafe fn post_tiles<const TILE: u32>(
                 let first_row = warp::broadcast(group.first_row, owner);
                 // The host bounds the tiles of one group by u32::MAX.
                 let index = (next - start) as u32;
-                let (row_block, col_block) =
-                    raster::tile(index, raster::blocks(rows, TILE), col_blocks);
+                let (row_block, entry_col) =
+                    raster::tile(index, raster::blocks(rows, TILE), entry_cols);
                 let above = row_block * TILE;
                 let left = rows - above;
+                let rows = if left < TILE { left } else { TILE };
+                let col_block = entry_col * CLUSTER + sreg::cta_rank();
+                let inside = col_block < col_blocks;
                 let work = Work {
                     expert: first + owner,
                     row: first_row + above,
-                    rows: if left < TILE { left } else { TILE },
-                    col_block,
+                    rows,
+                    stored_rows: if inside { rows } else { 0 },
+                    col_block: if inside { col_block } else { col_blocks - 1 },
                 };
                 outbox.post(work, lane);
-                next += u64::from(sreg::ctas());
+                next += clusters;
             }
             before = chunk_end;
         }

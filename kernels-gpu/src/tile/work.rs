@@ -17,13 +17,15 @@ pub(crate) struct Work {
     pub(crate) row: u32,
     /// Rows of the tile that belong to the expert, at most the tile's height. 0 ends the list.
     pub(crate) rows: u32,
+    /// Rows to store: `rows`, or 0 for a CTA that only keeps its cluster company.
+    pub(crate) stored_rows: u32,
     /// Column block.
     pub(crate) col_block: u32,
 }
 
 impl Work {
     /// Ends the list.
-    pub(crate) const END: Self = Self { expert: 0, row: 0, rows: 0, col_block: 0 };
+    pub(crate) const END: Self = Self { expert: 0, row: 0, rows: 0, stored_rows: 0, col_block: 0 };
 }
 
 /// Where the ring lives in shared memory.
@@ -57,9 +59,10 @@ impl Outbox {
         unsafe {
             mbarrier::wait(self.board.taken.at(slot * 8), self.ring.free_parity());
             if lane == 0 {
-                let Work { expert, row, rows, col_block } = work;
+                let Work { expert, row, rows, stored_rows, col_block } = work;
                 let address = self.board.slots.at(slot * SLOT_BYTES);
-                ldst::store_shared_u32x4(address, [expert, row, rows, col_block]);
+                let both_rows = rows | stored_rows << 16;
+                ldst::store_shared_u32x4(address, [expert, row, both_rows, col_block]);
                 mbarrier::arrive(self.board.posted.at(slot * 8));
             }
             warp::sync();
@@ -85,7 +88,7 @@ impl Inbox {
     pub(crate) unsafe fn take(&mut self, lane: u32) -> Work {
         let slot = self.ring.slot();
         // SAFETY: the barriers are initialised; after `posted` the slot holds an item.
-        let [expert, row, rows, col_block] = unsafe {
+        let [expert, row, both_rows, col_block] = unsafe {
             mbarrier::wait(self.board.posted.at(slot * 8), self.ring.parity());
             let item = ldst::load_shared_u32x4(self.board.slots.at(slot * SLOT_BYTES));
             warp::sync();
@@ -95,6 +98,6 @@ impl Inbox {
             item
         };
         self.ring.advance();
-        Work { expert, row, rows, col_block }
+        Work { expert, row, rows: both_rows & 0xFFFF, stored_rows: both_rows >> 16, col_block }
     }
 }

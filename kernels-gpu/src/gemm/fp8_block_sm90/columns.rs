@@ -1,0 +1,115 @@
+//! The form for few rows: weights on the 64-row side of each warpgroup, tokens on `2 R` columns.
+//!
+//! Here memory is the limit and one accumulator is enough. The tile's result is transposed on its way
+//! through shared memory.
+
+use super::math::{Math, fma};
+use super::*;
+use crate::ptx::wgmma::{self, Mma};
+use crate::tile::descriptor;
+use crate::tile::work::Work;
+
+impl Math<'_> {
+    /// Executed by: warpgroup. The tile with weights on the rows and `2 R` token columns.
+    #[inline(always)]
+    pub(super) unsafe fn tokens_on_columns<O: Output, M: Mma<R>, const R: usize>(
+        &mut self,
+        work: Work,
+    ) {
+        let mut sum = [0.0; R];
+        let mut block = [0.0; R];
+        let half = self.warpgroup() * (OPERAND_BYTES / 2);
+        let mut left = self.args.k_blocks;
+        while left > 0 {
+            let blocks = if left < SCALE_CHUNK { left } else { SCALE_CHUNK };
+            // SAFETY: the chunk and each slot have landed; the warpgroup is converged; loops are uniform.
+            unsafe {
+                let chunk = self.acquire_scales();
+                let column = fragment::col(self.lane) * CHUNK_BYTES;
+                let mut scale_a = self.smem.scales_a(chunk).at(column);
+                let mut scale_b = self.smem.scales_b(chunk);
+                for _ in 0..blocks {
+                    let (slot, parity) = (self.tiles.slot(), self.tiles.parity());
+                    let weights = descriptor::k_major_128b(self.smem.weights(slot).at(half).0);
+                    let tokens = descriptor::k_major_128b(self.smem.tokens(slot).0);
+                    mbarrier::wait(self.smem.tile_full(slot), parity);
+                    wgmma::fence();
+                    M::start(&mut block, weights, tokens);
+                    wgmma::commit();
+                    let scales = column_scales::<R>(scale_a, scale_b);
+                    wgmma::wait::<0>();
+                    M::landed(&mut block);
+                    self.release_tile(slot);
+                    let mut group = 0;
+                    while group < R / 4 {
+                        let [even, odd] = scales[group];
+                        let i = group * 4;
+                        sum[i] = fma(block[i], even, sum[i]);
+                        sum[i + 1] = fma(block[i + 1], odd, sum[i + 1]);
+                        sum[i + 2] = fma(block[i + 2], even, sum[i + 2]);
+                        sum[i + 3] = fma(block[i + 3], odd, sum[i + 3]);
+                        group += 1;
+                    }
+                    self.tiles.advance();
+                    scale_a = scale_a.at(4);
+                    scale_b = scale_b.at(4);
+                }
+                self.release_scales();
+            }
+            left -= blocks;
+        }
+        // SAFETY: the warpgroup is converged.
+        unsafe { self.store_columns::<O, R>(work, &sum) }
+    }
+
+    /// Executed by: warp. Writes its 16 columns of every token of the tile.
+    #[inline(always)]
+    unsafe fn store_columns<O: Output, const R: usize>(&self, work: Work, sum: &[f32; R]) {
+        let staging = self.smem.staging(self.warp);
+        let lane = self.lane;
+        // Matrix `lane / 8` of two: upper and lower weight rows, which are columns of the output.
+        let matrix_row = staging.at(lane % 8 * SWAPPED_PITCH + lane / 8 % 2 * 16);
+        // SAFETY: the staging buffer is the warp's own; only rows of the expert are stored.
+        unsafe {
+            let mut group = 0;
+            while group < R / 4 {
+                let i = group * 4;
+                let packed = [O::pack(sum[i], sum[i + 1]), O::pack(sum[i + 2], sum[i + 3])];
+                let token = group as u32 * fragment::GROUP_COLS;
+                ldst::store_matrix_x2_transposed(matrix_row.at(token * SWAPPED_PITCH), packed);
+                group += 1;
+            }
+            warp::sync();
+            let column = work.col_block * TILE + self.warp * fragment::WARP_ROWS + lane % 2 * 8;
+            let mut token = lane / 2;
+            while token < work.stored_rows {
+                let words =
+                    ldst::load_shared_u32x4(staging.at(token * SWAPPED_PITCH + lane % 2 * 16));
+                let row = u64::from(work.row + token);
+                let element = row * u64::from(self.args.tables.problem.n) + u64::from(column);
+                ldst::store_global_u32x4(self.args.output + element * 2, words);
+                token += 16;
+            }
+            warp::sync();
+        }
+    }
+}
+
+/// Executed by: any thread. `sa * sb` of the thread's two columns in each group of 8; the first `R / 4`
+/// entries count. The arguments are the scales of its first column and of the weights, for one block.
+#[inline(always)]
+unsafe fn column_scales<const R: usize>(scale_a: Smem, scale_b: Smem) -> [[f32; 2]; R] {
+    let mut scales = [[0.0; 2]; R];
+    // SAFETY: the chunk has landed.
+    unsafe {
+        let b = ldst::load_shared_f32(scale_b);
+        let mut group = 0;
+        while group < R / 4 {
+            let a = scale_a.at(group as u32 * fragment::GROUP_COLS * CHUNK_BYTES);
+            let (even, odd) = (ldst::load_shared_f32(a), ldst::load_shared_f32(a.at(CHUNK_BYTES)));
+            scales[group] = [even * b, odd * b];
+            group += 1;
+        }
+    }
+    scales
+}

@@ -1,0 +1,123 @@
+//! The two service warps that fill the rings: tiles by TMA, scales by asynchronous copies.
+
+use super::*;
+use crate::ptx::cp_async;
+use crate::tile::ring::Ring;
+use crate::tile::work::Inbox;
+
+/// Executed by: the warp of the tensor copies; its first lane issues them.
+#[inline(always)]
+pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
+    let mut inbox = Inbox::new(smem.board());
+    let mut ring = Ring::<STAGES>::new();
+    loop {
+        // SAFETY: the warp is converged here.
+        let work = unsafe { inbox.take(lane) };
+        if work.rows == 0 {
+            break;
+        }
+        let span = token_span(work.rows);
+        let box_rows = if span > 32 { TOKEN_BOX_ROWS } else { TOKEN_BOX_ROWS_SMALL };
+        let own_rows = sreg::cta_rank() * (TILE / CLUSTER);
+        for kb in 0..args.k_blocks {
+            if lane == 0 {
+                let (slot, k) = (ring.slot(), kb * TILE_K);
+                let full = smem.tile_full(slot);
+                // SAFETY: the slot is free and holds both boxes; `full` expects exactly their bytes.
+                unsafe {
+                    mbarrier::wait(smem.tile_free(slot), ring.free_parity());
+                    mbarrier::arrive_expect(full, OPERAND_BYTES + span * TILE_K);
+                    let column = [k, work.col_block * TILE, work.expert];
+                    tma::load_3d(smem.weights(slot), args.weights, column, full);
+                    if span == TILE {
+                        let mut row = own_rows;
+                        while row < own_rows + TILE / CLUSTER {
+                            let target = smem.tokens(slot).at(row * TILE_K);
+                            let corner = [k, work.row + row];
+                            tma::load_2d_multicast(target, args.tokens, corner, full, ALL_CTAS);
+                            row += TOKEN_BOX_ROWS;
+                        }
+                    } else {
+                        // Small experts load only the swizzle atoms that hold their columns.
+                        let map = if span > 32 { args.tokens } else { args.tokens_small };
+                        let mut row = 0;
+                        while row < span {
+                            let target = smem.tokens(slot).at(row * TILE_K);
+                            tma::load_2d(target, map, [k, work.row + row], full);
+                            row += box_rows;
+                        }
+                    }
+                }
+            }
+            ring.advance();
+        }
+        // SAFETY: the warp converges here.
+        unsafe { warp::sync() }
+    }
+}
+
+/// Executed by: the warp of the scale copies. Lane `l` copies rows `l`, `l + 32`, ... of the tile, and the
+/// first lane the scales of the weights too.
+#[inline(always)]
+pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
+    let mut inbox = Inbox::new(smem.board());
+    let mut ring = Ring::<SCALE_STAGES>::new();
+    let row_bytes = u64::from(args.k_blocks) * 4;
+    // Rows begin on 16 bytes or not, all alike.
+    let aligned = (args.scales_a | args.scales_b | row_bytes).is_multiple_of(16);
+    loop {
+        // SAFETY: the warp is converged here.
+        let work = unsafe { inbox.take(lane) };
+        if work.rows == 0 {
+            break;
+        }
+        let span = token_span(work.rows);
+        let mut source_a = args.scales_a + u64::from(work.row + lane) * row_bytes;
+        let weight_block =
+            u64::from(work.expert) * u64::from(args.col_blocks()) + u64::from(work.col_block);
+        let mut source_b = args.scales_b + weight_block * row_bytes;
+        let mut kb = 0;
+        while kb < args.k_blocks {
+            let chunk = ring.slot();
+            let words = args.k_blocks - kb;
+            // SAFETY: the chunk is free; rows past the expert's own are zeroed instead of read.
+            unsafe {
+                mbarrier::wait(smem.scales_free(chunk), ring.free_parity());
+                let mut row = lane;
+                let mut source = source_a;
+                while row < span {
+                    let target = smem.scales_a(chunk).at(row * CHUNK_BYTES);
+                    let words = if row < work.rows { words } else { 0 };
+                    copy_row(target, source, words, aligned);
+                    row += 32;
+                    source += 32 * row_bytes;
+                }
+                if lane == 0 {
+                    copy_row(smem.scales_b(chunk), source_b, words, aligned);
+                }
+                cp_async::arrive_when_landed(smem.scales_full(chunk));
+            }
+            source_a += u64::from(CHUNK_BYTES);
+            source_b += u64::from(CHUNK_BYTES);
+            kb += SCALE_CHUNK;
+            ring.advance();
+        }
+    }
+}
+
+/// Executed by: any thread. Copies the first `words` of a row of scales, at most a chunk, and zeroes the
+/// rest of the chunk. An `aligned` row is a whole number of chunks long.
+#[inline(always)]
+unsafe fn copy_row(target: Smem, source: u64, words: u32, aligned: bool) {
+    // SAFETY: the caller owns the chunk, and `source` has `words` words.
+    unsafe {
+        if aligned {
+            cp_async::copy_16_bytes_or_zero(target, source, words > 0);
+        } else {
+            for word in 0..SCALE_CHUNK {
+                let source = source + u64::from(word * 4);
+                cp_async::copy_word_or_zero(target.at(word * 4), source, word < words);
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The math warps: which form each tile takes, and what both forms share.
+
+use super::*;
+use crate::ptx::wgmma::{M64N8, M64N16, M64N32, M64N64};
+use crate::tile::ring::Ring;
+use crate::tile::work::Inbox;
+
+/// Executed by: the math warps.
+#[inline(always)]
+pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: u32, lane: u32) {
+    let mut inbox = Inbox::new(smem.board());
+    let mut math = Math { args, smem, tiles: Ring::new(), scales: Ring::new(), warp, lane };
+    loop {
+        // SAFETY: all warps of a warpgroup take the same items, so they stay together.
+        unsafe {
+            let work = inbox.take(lane);
+            if work.rows == 0 {
+                break;
+            }
+            match token_span(work.rows) {
+                128 => math.tokens_on_rows::<O>(work),
+                64 => math.tokens_on_columns::<O, M64N64, 32>(work),
+                32 => math.tokens_on_columns::<O, M64N32, 16>(work),
+                16 => math.tokens_on_columns::<O, M64N16, 8>(work),
+                _ => math.tokens_on_columns::<O, M64N8, 4>(work),
+            }
+        }
+    }
+}
+
+/// One warp's view of the math role.
+pub(super) struct Math<'a> {
+    pub(super) args: &'a Args,
+    pub(super) smem: Shared,
+    pub(super) tiles: Ring<STAGES>,
+    pub(super) scales: Ring<SCALE_STAGES>,
+    pub(super) warp: u32,
+    pub(super) lane: u32,
+}
+
+impl Math<'_> {
+    #[inline(always)]
+    pub(super) fn warpgroup(&self) -> u32 {
+        self.warp / (WARPGROUP / 32)
+    }
+
+    /// Executed by: warpgroup. Lets the slot be overwritten, once its multiplication is done.
+    #[inline(always)]
+    pub(super) unsafe fn release_tile(&self, slot: u32) {
+        if self.lane < CLUSTER {
+            // SAFETY: the barrier is initialised in every CTA of the cluster.
+            unsafe { mbarrier::arrive_at(self.smem.tile_free(slot), self.lane) }
+        }
+    }
+
+    /// Executed by: warpgroup. Waits for the next chunk of scales.
+    #[inline(always)]
+    pub(super) unsafe fn acquire_scales(&self) -> u32 {
+        let chunk = self.scales.slot();
+        // SAFETY: the barrier is initialised.
+        unsafe { mbarrier::wait(self.smem.scales_full(chunk), self.scales.parity()) }
+        chunk
+    }
+
+    /// Executed by: warpgroup. Lets the chunk be overwritten, once what it held is in registers.
+    #[inline(always)]
+    pub(super) unsafe fn release_scales(&mut self) {
+        // SAFETY: the warp converges, so all its lanes have read; the barrier is initialised.
+        unsafe {
+            warp::sync();
+            if self.lane == 0 {
+                mbarrier::arrive(self.smem.scales_free(self.scales.slot()));
+            }
+        }
+        self.scales.advance();
+    }
+}
+
+/// `a * b + c`, rounded once.
+#[inline(always)]
+pub(super) fn fma(a: f32, b: f32, c: f32) -> f32 {
+    core::intrinsics::fmaf32(a, b, c)
+}

@@ -1,0 +1,202 @@
+//! The form for many rows: tokens on the 64-row side of each warpgroup, weights on the 128 columns.
+//!
+//! Two accumulators per warpgroup take turns: one is promoted while the other multiplies.
+
+use super::math::{Math, fma};
+use super::*;
+use crate::ptx::wgmma::{self, M64N128, Mma};
+use crate::tile::descriptor;
+use crate::tile::work::Work;
+
+/// A K block that is being multiplied.
+#[derive(Clone, Copy)]
+struct InFlight {
+    /// Slot of the ring that it reads.
+    slot: u32,
+    /// `sa * sb` of the thread's upper and lower row.
+    scales: [f32; 2],
+}
+
+impl Math<'_> {
+    /// Executed by: warpgroup.
+    #[inline(always)]
+    pub(super) unsafe fn tokens_on_rows<O: Output>(&mut self, work: Work) {
+        let mut sum = [0.0; 64];
+        let mut blocks = [[0.0; 64]; 2];
+        let mut left = self.args.k_blocks;
+        // SAFETY: the warpgroup is converged; loops and branches are uniform.
+        unsafe {
+            while left >= 2 * SCALE_CHUNK {
+                let last = self.multiply_chunk(&mut sum, &mut blocks, None);
+                let last = self.multiply_chunk(&mut sum, &mut blocks, Some(last));
+                self.drain(&mut sum, &mut blocks[1], last);
+                left -= 2 * SCALE_CHUNK;
+            }
+            if left >= SCALE_CHUNK {
+                let last = self.multiply_chunk(&mut sum, &mut blocks, None);
+                self.drain(&mut sum, &mut blocks[1], last);
+                left -= SCALE_CHUNK;
+            }
+            if left > 0 {
+                // One to three blocks are left of the last chunk; take its scales from the front.
+                let [mut s0, mut s1, mut s2, _] = self.row_scales();
+                while left > 0 {
+                    let slot = self.start(&mut blocks[1]);
+                    self.drain(&mut sum, &mut blocks[1], InFlight { slot, scales: s0 });
+                    (s0, s1, s2) = (s1, s2, s0);
+                    left -= 1;
+                }
+            }
+            self.store_rows::<O>(work, &sum);
+        }
+    }
+
+    /// Executed by: warpgroup. Multiplies four K blocks, the accumulators taking turns, and promotes all but
+    /// the last, which stays in flight in `odd`; so may the last block of the chunk before.
+    #[inline(always)]
+    unsafe fn multiply_chunk(
+        &mut self,
+        sum: &mut [f32; 64],
+        [even, odd]: &mut [[f32; 64]; 2],
+        before: Option<InFlight>,
+    ) -> InFlight {
+        // SAFETY: the warpgroup is converged.
+        unsafe {
+            let [s0, s1, s2, s3] = self.row_scales();
+            let b0 = InFlight { slot: self.start(even), scales: s0 };
+            if let Some(before) = before {
+                wgmma::wait::<1>();
+                self.promote(sum, odd, before);
+            }
+            let b1 = InFlight { slot: self.start(odd), scales: s1 };
+            wgmma::wait::<1>();
+            self.promote(sum, even, b0);
+            let b2 = InFlight { slot: self.start(even), scales: s2 };
+            wgmma::wait::<1>();
+            self.promote(sum, odd, b1);
+            let b3 = InFlight { slot: self.start(odd), scales: s3 };
+            wgmma::wait::<1>();
+            self.promote(sum, even, b2);
+            b3
+        }
+    }
+
+    /// Executed by: warpgroup. Waits for the only block in flight and promotes it.
+    #[inline(always)]
+    unsafe fn drain(&self, sum: &mut [f32; 64], block: &mut [f32; 64], last: InFlight) {
+        // SAFETY: the warpgroup is converged.
+        unsafe {
+            wgmma::wait::<0>();
+            self.promote(sum, block, last);
+        }
+    }
+
+    /// Executed by: warpgroup. `sa * sb` of the thread's upper and lower row, for each block of the chunk.
+    #[inline(always)]
+    unsafe fn row_scales(&mut self) -> [[f32; 2]; 4] {
+        // SAFETY: the chunk has landed.
+        unsafe {
+            let chunk = self.acquire_scales();
+            let row = self.warp * fragment::WARP_ROWS + fragment::row(self.lane);
+            let rows = self.smem.scales_a(chunk).at(row * CHUNK_BYTES);
+            let upper = ldst::load_shared_f32x4(rows);
+            let lower = ldst::load_shared_f32x4(rows.at(8 * CHUNK_BYTES));
+            let b = ldst::load_shared_f32x4(self.smem.scales_b(chunk));
+            self.release_scales();
+            [
+                [upper[0] * b[0], lower[0] * b[0]],
+                [upper[1] * b[1], lower[1] * b[1]],
+                [upper[2] * b[2], lower[2] * b[2]],
+                [upper[3] * b[3], lower[3] * b[3]],
+            ]
+        }
+    }
+
+    /// Executed by: warpgroup. Waits for the next slot and starts its multiplication.
+    #[inline(always)]
+    unsafe fn start(&mut self, block: &mut [f32; 64]) -> u32 {
+        let (slot, parity) = (self.tiles.slot(), self.tiles.parity());
+        let half = self.warpgroup() * (OPERAND_BYTES / 2);
+        let tokens = descriptor::k_major_128b(self.smem.tokens(slot).at(half).0);
+        let weights = descriptor::k_major_128b(self.smem.weights(slot).0);
+        // SAFETY: the slot has landed; both operands are 128-byte swizzled tiles of 128-byte rows.
+        unsafe {
+            mbarrier::wait(self.smem.tile_full(slot), parity);
+            wgmma::fence();
+            M64N128::start(block, tokens, weights);
+            wgmma::commit();
+        }
+        self.tiles.advance();
+        slot
+    }
+
+    /// Executed by: warpgroup, after the wait for this block.
+    #[inline(always)]
+    unsafe fn promote(
+        &self,
+        sum: &mut [f32; 64],
+        block: &mut [f32; 64],
+        InFlight { slot, scales: [upper, lower] }: InFlight,
+    ) {
+        // SAFETY: the block's group is complete.
+        unsafe {
+            M64N128::landed(block);
+            self.release_tile(slot);
+        }
+        let mut i = 0;
+        while i < 64 {
+            sum[i] = fma(block[i], upper, sum[i]);
+            sum[i + 1] = fma(block[i + 1], upper, sum[i + 1]);
+            sum[i + 2] = fma(block[i + 2], lower, sum[i + 2]);
+            sum[i + 3] = fma(block[i + 3], lower, sum[i + 3]);
+            i += 4;
+        }
+    }
+
+    /// Executed by: warp. Writes its 16 rows of 128 columns, 64 columns at a time.
+    #[inline(always)]
+    unsafe fn store_rows<O: Output>(&self, work: Work, sum: &[f32; 64]) {
+        let staging = self.smem.staging(self.warp);
+        let lane = self.lane;
+        // Matrix `lane / 8` of four: upper and lower rows of one column group, then of the next.
+        let matrix_row = staging
+            .at((lane / 8 % 2 * 8 + lane % 8) * STAGING_PITCH)
+            .at(lane / 16 * fragment::GROUP_COLS * 2);
+        let first_row = self.warp * fragment::WARP_ROWS;
+        let n = u64::from(self.args.tables.problem.n);
+        let mut half = 0;
+        while half < 2 {
+            // SAFETY: the staging buffer is the warp's own; only rows of the expert are stored.
+            unsafe {
+                let mut group = 0;
+                while group < 8 {
+                    let i = (half * 8 + group) * 4;
+                    let packed = [
+                        O::pack(sum[i], sum[i + 1]),
+                        O::pack(sum[i + 2], sum[i + 3]),
+                        O::pack(sum[i + 4], sum[i + 5]),
+                        O::pack(sum[i + 6], sum[i + 7]),
+                    ];
+                    let column = group as u32 * fragment::GROUP_COLS * 2;
+                    ldst::store_matrix_x4(matrix_row.at(column), packed);
+                    group += 2;
+                }
+                warp::sync();
+                let column = work.col_block * TILE + half as u32 * 64 + lane % 8 * 8;
+                let mut r = lane / 8;
+                while r < fragment::WARP_ROWS {
+                    let row = first_row + r;
+                    let words =
+                        ldst::load_shared_u32x4(staging.at(r * STAGING_PITCH + lane % 8 * 16));
+                    if row < work.stored_rows {
+                        let element = u64::from(work.row + row) * n + u64::from(column);
+                        ldst::store_global_u32x4(self.args.output + element * 2, words);
+                    }
+                    r += 4;
+                }
+                warp::sync();
+            }
+            half += 1;
+        }
+    }
+}
