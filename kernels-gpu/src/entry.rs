@@ -32,3 +32,16 @@ mod fp8_block_sm90 {
     entry!(fp8_block_sm90_bf16, Bf16);
     entry!(fp8_block_sm90_f16, F16);
 }
+
+#[cfg(gpu_module = "bulk_read_sm90")]
+mod bulk_read_sm90 {
+    use crate::abi::BulkReadParams;
+    use crate::probe;
+
+    /// Launch: as the variant table says; `p` and what it points to as the contract says.
+    #[unsafe(no_mangle)]
+    unsafe extern "ptx-kernel" fn bulk_read_sm90(p: BulkReadParams) {
+        // SAFETY: the host kept the contract.
+        unsafe { probe::bulk_read_sm90::kernel(p) }
+    }
+}

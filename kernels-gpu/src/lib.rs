@@ -8,6 +8,7 @@
 //! | `ptx` | one function per instruction | GPU |
 //! | [`tile`] | nouns and verbs: rings, descriptors, raster, work lists, fragments | pure parts also for the host |
 //! | `gemm` | one file per kernel | GPU |
+//! | `probe` | kernels that measure the machine | GPU |
 //! | `entry` | the `extern "ptx-kernel"` shims that a PTX module exports | GPU |
 //!
 //! Everything that is not an instruction is pure and tested on the CPU by `cargo test`.
@@ -16,7 +17,8 @@
     target_arch = "nvptx64",
     feature(abi_ptx, asm_experimental_arch, core_intrinsics, link_llvm_intrinsics, stdarch_nvptx)
 )]
-#![cfg_attr(target_arch = "nvptx64", allow(internal_features))]
+// A PTX module is a build of the crate with one family of entries; it uses the rungs that these need.
+#![cfg_attr(target_arch = "nvptx64", allow(internal_features, dead_code))]
 
 pub mod abi;
 pub mod tile;
@@ -25,6 +27,8 @@ pub mod tile;
 mod entry;
 #[cfg(target_arch = "nvptx64")]
 mod gemm;
+#[cfg(target_arch = "nvptx64")]
+mod probe;
 #[cfg(target_arch = "nvptx64")]
 mod ptx;
 

@@ -1,11 +1,13 @@
 //! The whole contract between host and device: parameter structs, group metadata, scale layouts,
 //! and the table of kernels. Nothing here knows an instruction or a driver.
 
+pub mod bulk_read;
 pub mod fp8_block;
 pub mod groups;
 pub mod tensor_map;
 pub mod variant;
 
+pub use bulk_read::BulkReadParams;
 pub use fp8_block::Fp8BlockParams;
 pub use groups::{Group, GroupStatus, Problem};
 pub use tensor_map::TensorMap;

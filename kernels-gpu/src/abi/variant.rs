@@ -1,6 +1,6 @@
 //! The one table of kernels. Host, xtask, tests and benches read it; nobody keeps a second list.
 
-use super::fp8_block;
+use super::{bulk_read, fp8_block};
 
 /// A GPU family that one PTX text serves.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -30,13 +30,16 @@ impl Arch {
 pub enum Op {
     /// `es_fp8_blockwise_scaled_grouped_mm`.
     Fp8BlockwiseGroupedMm,
+    /// The read-bandwidth probe.
+    BulkRead,
 }
 
 impl Op {
-    /// The name under which SGLang's users know it.
+    /// The name under which its users know it; SGLang's for the operations of SGLang.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fp8BlockwiseGroupedMm => "es_fp8_blockwise_scaled_grouped_mm",
+            Self::BulkRead => "bulk_read",
         }
     }
 }
@@ -97,7 +100,7 @@ pub struct Variant {
     pub arch: Arch,
     /// Element type of the output.
     pub output: ElementType,
-    /// Tile of activations x weights x reduction, in elements.
+    /// Tile of activations x weights x reduction, in elements (a probe: bytes of one copy).
     pub tile: [u32; 3],
     /// Stages of the shared-memory ring.
     pub stages: u32,
@@ -105,7 +108,7 @@ pub struct Variant {
     pub cluster: u32,
     /// Threads of a CTA; also the `.maxntid` of the entry.
     pub threads: u32,
-    /// Registers per thread at launch: the budget that `cargo xtask ptxas` holds the kernel to.
+    /// Registers per thread at launch, at most: the budget that `cargo xtask ptxas` holds the kernel to.
     pub registers: u32,
     /// Dynamic shared memory of a CTA, in bytes.
     pub smem_bytes: u32,
@@ -130,10 +133,27 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
     }
 }
 
+/// The read-bandwidth probe.
+const BULK_READ_SM90: Variant = Variant {
+    symbol: "bulk_read_sm90",
+    module: "bulk_read_sm90",
+    op: Op::BulkRead,
+    arch: Arch::Sm90a,
+    output: ElementType::U8,
+    tile: [bulk_read::CHUNK_BYTES, 1, 1],
+    stages: bulk_read::STAGES,
+    cluster: 1,
+    threads: bulk_read::THREADS,
+    registers: 40,
+    smem_bytes: bulk_read::SMEM_BYTES,
+    param_bytes: size_of::<bulk_read::BulkReadParams>() as u32,
+};
+
 /// Every kernel that is built and shipped.
 pub const VARIANTS: &[Variant] = &[
     fp8_block_sm90("fp8_block_sm90_bf16", ElementType::Bf16),
     fp8_block_sm90("fp8_block_sm90_f16", ElementType::F16),
+    BULK_READ_SM90,
 ];
 
 #[cfg(test)]

@@ -59,3 +59,17 @@ pub(crate) unsafe fn load_3d(target: Smem, map: MapAddress, [x, y, z]: [u32; 3],
         );
     }
 }
+
+/// Executed by: one thread. Copies `bytes` contiguous bytes to `target`; `barrier` receives them. Both
+/// addresses and the size are multiples of 16.
+#[inline(always)]
+pub(crate) unsafe fn load_bulk(target: Smem, source: u64, bytes: u32, barrier: Smem) {
+    // SAFETY: `target` holds the bytes, `source` has them, and `barrier` expects them, by contract.
+    unsafe {
+        asm!(
+            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [{target}], [{source}], {bytes}, [{barrier}];",
+            target = in(reg32) target.0, source = in(reg64) source, bytes = in(reg32) bytes,
+            barrier = in(reg32) barrier.0, options(nostack)
+        );
+    }
+}
