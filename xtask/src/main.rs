@@ -1,2 +1,89 @@
-//! xtask
-fn main() {}
+//! The project's own commands: `cargo xtask <command>`.
+//!
+//! Each command fetches what it needs by itself, so on a fresh clone nothing else has to be typed.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod build_ptx;
+mod bundle;
+mod cfg;
+mod demo;
+mod doctor;
+mod golden;
+mod items;
+mod manifest;
+mod post;
+mod process;
+mod ptxas;
+mod ptxas_log;
+mod sass;
+mod setup;
+mod stamp;
+mod test;
+mod tidy;
+mod toolchain;
+mod ui;
+mod wheel;
+mod workspace;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The project's own commands", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fetch everything that a kernel author needs: rust-src and the pinned NVIDIA tools
+    Setup,
+    /// Say what this machine has and lacks, and the remedy for each gap
+    Doctor,
+    /// Build the device crate to PTX under host/ptx, or compare with what is committed there
+    BuildPtx(build_ptx::Args),
+    /// Assemble the committed PTX and hold registers, spills and instruction counts to their budgets
+    Ptxas(ptxas::Args),
+    /// Run every check that a change must pass
+    Test,
+    /// The same as `test`, without colours and progress bars
+    Ci,
+    /// Check the house rules only
+    Tidy,
+    /// Run one projection of a real model on this machine
+    #[command(disable_help_flag = true)]
+    Demo(demo::Args),
+    /// Measure the kernels on this machine
+    #[command(disable_help_flag = true)]
+    Bench(demo::Args),
+    /// Collect the test and benchmark programs for a GPU machine that has no cargo
+    Bundle(bundle::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Setup => setup::run(),
+        Command::Doctor => {
+            doctor::run();
+            Ok(())
+        }
+        Command::BuildPtx(args) => build_ptx::run(&args),
+        Command::Ptxas(args) => ptxas::run(&args),
+        Command::Test => return test::run(test::Output::Terminal),
+        Command::Ci => return test::run(test::Output::Plain),
+        Command::Tidy => tidy::run(),
+        Command::Demo(args) => demo::run("demo", &args),
+        Command::Bench(args) => demo::run("bench", &args),
+        Command::Bundle(args) => bundle::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The chain of contexts, without a backtrace: these are faults of the tree, not of this
+            // program.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `cargo xtask bundle`: the test and benchmark programs, for a GPU machine that has no cargo.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::{process, ui, workspace};
+
+/// Arguments of `bundle`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Where to put the programs (default: .bundle in the workspace)
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// The largest bundle, in bytes: it has to travel.
+const LARGEST: u64 = 50 << 20;
+
+/// What cargo says about something it built.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    executable: Option<PathBuf>,
+    target: Option<Target>,
+}
+
+/// The target of a message.
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+/// Builds, strips and collects.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let own = workspace::root().join(".bundle");
+    if args.out.is_none() && own.exists() {
+        // Only the default folder is ours to empty.
+        fs::remove_dir_all(&own)?;
+    }
+    let out = args.out.clone().unwrap_or(own);
+    fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
+
+    let mut programs = build(&["test", "--no-run", "-p", "expert-gemm-tests"])?;
+    programs.extend(build(&["build", "--bins", "-p", "expert-gemm-benches"])?);
+    let mut rows = Vec::new();
+    let mut total = 0;
+    for (name, program) in programs {
+        let target = out.join(&name);
+        strip(&program, &target)?;
+        let bytes = fs::metadata(&target)?.len();
+        total += bytes;
+        rows.push(vec![name, megabytes(bytes)]);
+    }
+    rows.push(vec!["total".to_owned(), megabytes(total)]);
+    print!("{}", ui::table(&["program", "MiB"], &rows));
+    ensure!(total < LARGEST, "the bundle has {} MiB, the limit is 50", megabytes(total));
+    Ok(())
+}
+
+fn build(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
+    let mut command = workspace::cargo();
+    command.args(arguments).args(["--release", "--quiet", "--message-format=json"]);
+    let (messages, _) = process::capture(&mut command, "building the programs")?;
+    Ok(executables(&messages))
+}
+
+/// Target names and files; the names are stable, the file names carry a hash.
+fn executables(messages: &str) -> Vec<(String, PathBuf)> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter(|message| message.reason == "compiler-artifact")
+        .filter_map(|message| Some((message.target?.name, message.executable?)))
+        .collect()
+}
+
+/// Copies a program without its debug information.
+fn strip(program: &Path, target: &Path) -> Result<()> {
+    let mut command = workspace::program("strip");
+    command.arg("--strip-debug").arg("-o").arg(target).arg(program);
+    process::capture(&mut command, "stripping")
+        .with_context(|| format!("{}: strip comes with the C compiler", program.display()))?;
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_among_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"lib"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"gpu"},"executable":"/t/gpu-0123"}
+not json
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executables(messages), [("gpu".to_owned(), PathBuf::from("/t/gpu-0123"))]);
+    }
+}

@@ -1,0 +1,223 @@
+//! `cargo xtask ptxas`: what the assembler makes of the committed PTX, held to budgets.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use expert_gemm_kernels::abi::{Arch, VARIANTS, Variant};
+
+use crate::golden::{self, Counts};
+use crate::ptxas_log::{self, Report, Usage};
+use crate::sass::{self, Function};
+use crate::wheel::{self, Wheel};
+use crate::{build_ptx, cfg, process, ui, workspace};
+
+/// Arguments of `ptxas`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Also assemble with the other pinned versions of ptxas
+    #[arg(long)]
+    all_versions: bool,
+    /// Accept the counts of machine instructions as they are now
+    #[arg(long)]
+    bless: bool,
+}
+
+impl Args {
+    /// Every pinned version.
+    pub(crate) fn all() -> Self {
+        Self { all_versions: true, bless: false }
+    }
+}
+
+/// Machine instructions whose number is held to the golden table: tensor core and bulk copies.
+const GOLDEN: [&str; 2] = ["QGMMA", "UTMALDG"];
+
+/// Machine instructions that the table shows.
+const SHOWN: [&str; 8] =
+    ["QGMMA", "UTMALDG", "WARPGROUP.DEPBAR", "MEMBAR", "LDGSTS", "STSM", "STG", "BRA"];
+
+/// Assembles every module with every wanted version and judges the outcome.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let mut counts = Counts::new();
+    let mut rows = Vec::new();
+    let mut faults = Vec::new();
+    let others = if args.all_versions { &wheel::OTHER_PTXAS[..] } else { &[] };
+    for &assembler in [wheel::PTXAS].iter().chain(others) {
+        for arch in build_ptx::families(None)? {
+            for module in build_ptx::modules_of(arch) {
+                let (report, functions) = assemble(assembler, arch, module)?;
+                let here =
+                    |fault: &String| format!("ptxas {}, {module}: {fault}", assembler.version);
+                faults.extend(report.messages.iter().map(here));
+                for variant in VARIANTS.iter().filter(|v| v.arch == arch && v.module == module) {
+                    let (usage, function) = find(variant, &report, &functions)?;
+                    rows.push(row(variant, assembler, usage, function));
+                    faults.extend(judge(variant, usage, function).iter().map(here));
+                    if assembler == wheel::PTXAS {
+                        let key = format!("{}/{}", arch.name(), variant.symbol);
+                        counts.insert(key, golden_counts(function));
+                    }
+                }
+            }
+        }
+    }
+    let header = ["kernel", "ptxas", "registers", "spill", "stack", "barriers"];
+    print!("{}", ui::table(&[&header[..], &SHOWN[..]].concat(), &rows));
+    if !faults.is_empty() {
+        bail!("the assembled kernels break their budgets:\n  {}", faults.join("\n  "));
+    }
+    golden::hold("sass", &counts, args.bless, "ptxas")
+}
+
+fn assemble(assembler: Wheel, arch: Arch, module: &str) -> Result<(Report, Vec<Function>)> {
+    let ptx = build_ptx::folder(arch).join(format!("{module}.ptx"));
+    if !ptx.exists() {
+        bail!("{} is missing; `cargo xtask build-ptx` writes it", workspace::shown(&ptx));
+    }
+    let cubin = cubin(assembler, arch, module)?;
+    let doing = format!("assembling {module} with ptxas {}", assembler.version);
+    let mut command = Command::new(assembler.fetch()?);
+    command.arg(format!("-arch={}", arch.name())).arg("-v").arg(&ptx).arg("-o").arg(&cubin);
+    let (stdout, stderr) = process::capture(&mut command, &doing)?;
+    let report = ptxas_log::parse(&(stdout + &stderr));
+    Ok((report, disassemble(&cubin)?))
+}
+
+fn cubin(assembler: Wheel, arch: Arch, module: &str) -> Result<PathBuf> {
+    let folder = workspace::root().join("target/ptx/cubin").join(assembler.version);
+    let folder = folder.join(arch.name());
+    fs::create_dir_all(&folder)?;
+    Ok(folder.join(format!("{module}.cubin")))
+}
+
+fn disassemble(cubin: &Path) -> Result<Vec<Function>> {
+    let mut command = Command::new(wheel::NVDISASM.fetch()?);
+    command.arg("-c").arg(cubin);
+    let (listing, _) = process::capture(&mut command, "disassembling")?;
+    // Beside the cubin, for whoever wants to read it.
+    fs::write(cubin.with_extension("sass"), &listing)?;
+    Ok(sass::parse(&listing))
+}
+
+fn find<'a>(
+    variant: &Variant,
+    report: &'a Report,
+    functions: &'a [Function],
+) -> Result<(&'a Usage, &'a Function)> {
+    let usage = report.functions.iter().find(|usage| usage.name == variant.symbol);
+    // A kernel without an EXIT was not read to its end, and every check on it would pass.
+    let whole =
+        |function: &&Function| function.name == variant.symbol && function.count("EXIT") > 0;
+    let function = functions.iter().find(whole);
+    usage
+        .zip(function)
+        .with_context(|| format!("ptxas or nvdisasm says nothing usable about {}", variant.symbol))
+}
+
+fn golden_counts(function: &Function) -> std::collections::BTreeMap<String, u64> {
+    GOLDEN.iter().map(|opcode| ((*opcode).to_owned(), function.count(opcode))).collect()
+}
+
+fn row(variant: &Variant, assembler: Wheel, usage: &Usage, function: &Function) -> Vec<String> {
+    let mut row = vec![variant.symbol.to_owned(), assembler.version.to_owned()];
+    let spill = usage.spill_stores + usage.spill_loads;
+    row.extend([usage.registers, spill, usage.stack, usage.barriers].map(|n| n.to_string()));
+    row.extend(SHOWN.iter().map(|opcode| function.count(opcode).to_string()));
+    row
+}
+
+/// What is wrong with one kernel.
+fn judge(variant: &Variant, usage: &Usage, function: &Function) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut fault = |text: String| faults.push(format!("{} {text}", variant.symbol));
+    // setmaxnreg moves registers between warps out of what the CTA got at launch. With fewer than
+    // planned at launch, the last warpgroup to ask would wait for ever: the number must be exact.
+    let exact = function.count("USETMAXREG") > 0;
+    let (used, budget) = (usage.registers, variant.registers);
+    if used > budget || (exact && used != budget) {
+        fault(format!("uses {used} registers, its budget is {budget}"));
+    }
+    if usage.spill_stores + usage.spill_loads > 0 {
+        fault(format!("spills: {} bytes stored, {} loaded", usage.spill_stores, usage.spill_loads));
+    }
+    if usage.stack > 0 {
+        fault(format!("has a stack frame of {} bytes", usage.stack));
+    }
+    for opcode in ["LDL", "STL"] {
+        if function.count(opcode) > 0 {
+            fault(format!("touches local memory: {} {opcode}", function.count(opcode)));
+        }
+    }
+    let loops = cfg::innermost_loops(function, "QGMMA");
+    if loops.is_empty() && function.count("QGMMA") > 0 {
+        fault("has no loop around its QGMMA, so its main loop could not be checked".to_owned());
+    }
+    let fences: usize = loops
+        .iter()
+        .map(|body| body.iter().filter(|&&i| function.code[i].is("MEMBAR")).count())
+        .sum();
+    if fences > 0 {
+        fault(format!("waits for all of memory inside its main loop: {fences} MEMBAR"));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage() -> Usage {
+        Usage { name: "k".into(), registers: VARIANTS[0].registers, ..Usage::default() }
+    }
+
+    fn function(code: &str) -> Function {
+        let line = |text: &str| format!("/*0000*/ {text} ;\n");
+        let lines: String = code.lines().map(line).collect::<Vec<_>>().concat();
+        let listing = format!(".section .text.k,\"ax\"\n.L_0:\n{lines}");
+        sass::parse(&listing).remove(0)
+    }
+
+    #[test]
+    fn a_good_kernel_has_no_faults() {
+        let code = function("USETMAXREG\nQGMMA\n@P0 BRA `(.L_0)\nMEMBAR.ALL.GPU\nEXIT");
+        assert!(judge(&VARIANTS[0], &usage(), &code).is_empty());
+        assert_eq!(golden_counts(&code)["QGMMA"], 1);
+    }
+
+    #[test]
+    fn each_broken_budget_is_named() {
+        let code = function("QGMMA\nMEMBAR.ALL.GPU\n@P0 BRA `(.L_0)\nLDL R1\nSTL R1\nEXIT");
+        let bad = Usage { registers: 255, stack: 8, spill_stores: 4, ..usage() };
+        let faults = judge(&VARIANTS[0], &bad, &code).join("\n");
+        for word in ["255 registers", "spills: 4", "8 bytes", "1 LDL", "1 STL", "1 MEMBAR"] {
+            assert!(faults.contains(word), "{word} in {faults}");
+        }
+    }
+
+    #[test]
+    fn a_main_loop_that_is_not_found_is_a_fault() {
+        let faults = judge(&VARIANTS[0], &usage(), &function("QGMMA\nEXIT"));
+        assert!(faults.len() == 1 && faults[0].contains("no loop"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_kernel_that_could_not_be_read_is_an_error_not_a_pass() {
+        let report = Report {
+            functions: vec![Usage { name: VARIANTS[0].symbol.into(), ..usage() }],
+            ..Report::default()
+        };
+        let named = |code: &str| Function { name: VARIANTS[0].symbol.into(), ..function(code) };
+        assert!(find(&VARIANTS[0], &report, &[named("EXIT")]).is_ok());
+        assert!(find(&VARIANTS[0], &report, &[named("")]).is_err());
+        assert!(find(&VARIANTS[0], &report, &[]).is_err());
+    }
+
+    #[test]
+    fn registers_must_be_exact_where_warps_trade_them() {
+        let fewer = Usage { registers: VARIANTS[0].registers - 8, ..usage() };
+        assert!(judge(&VARIANTS[0], &fewer, &function("EXIT")).is_empty());
+        assert_eq!(judge(&VARIANTS[0], &fewer, &function("USETMAXREG\nEXIT")).len(), 1);
+    }
+}
