@@ -1,0 +1,116 @@
+//! A plan in words.
+
+use super::{Candidate, Plan, Refusal, Verdict};
+use crate::ptx::PtxModule;
+use std::fmt;
+
+impl Plan {
+    /// The whole decision as text: the problem, every kernel considered and why it was refused, the
+    /// chosen one with its tile, pipeline, registers and shared memory, and the least work there is.
+    pub fn explain(&self) -> String {
+        self.to_string()
+    }
+
+    fn candidate(&self, candidate: &Candidate) -> String {
+        let variant = candidate.variant;
+        match candidate.verdict {
+            Verdict::Eligible { padded_macs } => {
+                format!("eligible, {} multiply-adds with padding", scaled(padded_macs))
+            }
+            Verdict::Refused(Refusal::Output) => {
+                format!("refused: writes {}", variant.output.name())
+            }
+            Verdict::Refused(Refusal::Arch) => {
+                let (major, minor) = self.device().capability;
+                format!("refused: needs {}, this is sm_{major}{minor}", variant.arch.name())
+            }
+            Verdict::Refused(Refusal::SharedMemory) => {
+                let (needs, has) = (variant.smem_bytes, self.device().smem_optin_bytes);
+                format!("refused: needs {needs} bytes of shared memory, this device has {has}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (p, v) = (self.problem(), self.variant());
+        writeln!(f, "{}", v.op.name())?;
+        let (rows, experts, n, k) = (p.rows, p.experts, p.n, p.k);
+        let output = p.output.name();
+        writeln!(f, "  problem   {rows} rows, {experts} experts, N {n}, K {k}, e4m3 to {output}")?;
+        writeln!(f, "  device    {}", self.device())?;
+        writeln!(f, "  kernels")?;
+        for candidate in self.candidates() {
+            let mark = if candidate.variant == v { '>' } else { ' ' };
+            let verdict = self.candidate(candidate);
+            writeln!(f, "    {mark} {:<22} {verdict}", candidate.variant.symbol)?;
+        }
+        let [tile_m, tile_n, tile_k] = v.tile;
+        let (stages, threads, registers) = (v.stages, v.threads, v.registers);
+        writeln!(f, "  tile      {tile_m} x {tile_n} x {tile_k}, {stages} stages")?;
+        writeln!(
+            f,
+            "  forms     experts with at most 64 rows in a tile: weights x tokens, 8, 16, 32 or 64 \
+             token columns; others: 128 x 128"
+        )?;
+        writeln!(f, "  block     {threads} threads, {registers} registers each at launch")?;
+        let (smem, max) = (v.smem_bytes, self.device().smem_optin_bytes);
+        writeln!(f, "            {smem} of {max} bytes of shared memory")?;
+        if self.is_empty() {
+            writeln!(f, "  grid      nothing to launch: no rows or no experts")?;
+        } else {
+            let tiles = p.max_tiles();
+            let (grid, cluster) = (self.grid(), v.cluster);
+            writeln!(
+                f,
+                "  grid      {grid} blocks in clusters of {cluster}, persistent, for up to {tiles} tiles"
+            )?;
+        }
+        let flop = scaled(p.flops());
+        let (least, most) = (p.min_bytes(experts.min(1)), p.min_bytes(experts.min(rows)));
+        writeln!(f, "  work      {flop}FLOP; at least {}B moved with one active", scaled(least))?;
+        writeln!(f, "            expert, {}B with as many as there can be", scaled(most))?;
+        match PtxModule::of(v).and_then(|ptx| Ok((ptx.header()?.version, ptx))) {
+            Ok((version, ptx)) => {
+                write!(f, "  module    {} for {}, PTX {version}", v.module, v.arch.name())?;
+                let source = ptx.source_hash().unwrap_or("unknown");
+                write!(
+                    f,
+                    ", fingerprint {:016x}\n            source sha256 {source}",
+                    ptx.fingerprint()
+                )
+            }
+            Err(error) => write!(f, "  module    {error}"),
+        }
+    }
+}
+
+/// A number with three or four digits and a decimal prefix.
+fn scaled(number: u128) -> String {
+    let mut value = number as f64;
+    for prefix in ["", "k", "M", "G", "T", "P", "E"] {
+        if value < 1000.0 {
+            return if prefix.is_empty() {
+                format!("{value} ")
+            } else {
+                format!("{value:.2} {prefix}")
+            };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.2} Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scaled;
+
+    #[test]
+    fn numbers_are_scaled() {
+        assert_eq!(scaled(0), "0 ");
+        assert_eq!(scaled(999), "999 ");
+        assert_eq!(scaled(480_000_000_000), "480.00 G");
+        assert_eq!(scaled(u128::MAX).split(' ').next_back(), Some("Z"));
+    }
+}
