@@ -1,1 +1,23 @@
-//! benches
+//! The harness: what is measured, how, and what is written down.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`shapes`] | the cases: projections of real models, by name |
+//! | [`count`] | operations and bytes of a case, and the time that an ideal kernel would need |
+//! | [`data`] | weights and activations, on the host and on the device |
+//! | [`reader`] | the kernel that reads memory: to flush the second-level cache, and as the ceiling |
+//! | [`timer`] | event-timed graph replays: burst and sustained |
+//! | [`clocks`] | SM clock and power while something runs |
+//! | [`record`] | the JSON that is committed |
+//! | [`models`], [`tensors_file`], [`verify`] | what the demo adds |
+
+pub mod clocks;
+pub mod count;
+pub mod data;
+pub mod models;
+pub mod reader;
+pub mod record;
+pub mod shapes;
+pub mod tensors_file;
+pub mod timer;
+pub mod verify;

@@ -1,1 +1,28 @@
-//! tests
+//! The testkit: seeded problems, three references to compare with, and the gate to the GPU.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`e4m3`], [`narrow`] | the number formats of the operands and of the output, as the hardware converts them |
+//! | [`rng`], [`routing`], [`values`], [`quantise`], [`problem`] | problems, each reproducible from one `u64` |
+//! | [`wgmma_model`] | the Hopper tensor core, bit for bit, and the promotion of the kernel on top |
+//! | [`mod@reference`], [`bound`] | the exact sum in `f64`, and how far from it a correct kernel may be |
+//! | [`metrics`], [`judge`] | comparison of outputs, with reports that a person can read |
+//! | [`cpu`] | the CPU backend on such problems, and what it promises |
+//! | [`gpu`] | device access, guard zones, and the rule for skipping without a GPU |
+
+#![cfg_attr(test, allow(clippy::float_cmp, reason = "the tests compare exact results"))]
+
+pub mod bound;
+pub mod cpu;
+pub mod e4m3;
+pub mod gpu;
+pub mod judge;
+pub mod metrics;
+pub mod narrow;
+pub mod problem;
+pub mod quantise;
+pub mod reference;
+pub mod rng;
+pub mod routing;
+pub mod values;
+pub mod wgmma_model;

@@ -1,0 +1,188 @@
+//! The FP8 blockwise grouped GEMM on a GPU: every output bit equals the model of the tensor core.
+//!
+//! `EXPERT_GEMM_PROBLEMS` sets the number of random problems (default 2000), `EXPERT_GEMM_SEED` runs a
+//! single one of them.
+
+use expert_gemm::{Device, ElementType};
+use expert_gemm_tests::gpu::{DeviceProblem, Gpu, UNTOUCHED, say};
+use expert_gemm_tests::metrics::compare_bits;
+use expert_gemm_tests::problem::{HostProblem, Spec};
+use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing, Skew};
+use expert_gemm_tests::values::Values;
+use expert_gemm_tests::wgmma_model;
+use rayon::prelude::*;
+
+/// What one problem added to the totals.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    problems: u64,
+    outputs: u64,
+    differing: u64,
+}
+
+impl Tally {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            problems: self.problems + other.problems,
+            outputs: self.outputs + other.outputs,
+            differing: self.differing + other.differing,
+        }
+    }
+}
+
+/// Runs one problem and compares everything that it may and may not write.
+fn check(device: &Device, problem: &HostProblem) -> Result<Tally, String> {
+    let run = || -> expert_gemm::Result<_> { DeviceProblem::new(device, problem)?.run() };
+    let outcome = run().map_err(|error| format!("{error}\n  {problem}"))?;
+    let want = wgmma_model::grouped(problem, UNTOUCHED);
+    let difference = compare_bits(problem, &outcome.output, &want);
+    let mut complaints = outcome.damage;
+    if !difference.is_none() {
+        complaints.push(difference.to_string());
+    }
+    if !outcome.status.is_ok() {
+        complaints
+            .push(format!("status {:#x} for tables that keep the contract", outcome.status.0));
+    }
+    if complaints.is_empty() {
+        let outputs = problem.routing.owned_rows() * problem.spec.n as u64;
+        return Ok(Tally { problems: 1, outputs, differing: 0 });
+    }
+    Err(format!("{}\n  {problem}", complaints.join("\n  ")))
+}
+
+/// Checks problems on all cores, prints the totals, and panics with the first few complaints.
+fn check_all<P>(name: &str, problems: &[P], make: impl Fn(&P) -> HostProblem + Sync)
+where
+    P: Sync,
+{
+    let Some(gpu) = Gpu::open() else { return };
+    let device: &Device = &gpu;
+    let start = std::time::Instant::now();
+    let results: Vec<Result<Tally, String>> =
+        problems.par_iter().map(|problem| check(device, &make(problem))).collect();
+    let total = results.iter().flatten().copied().fold(Tally::default(), Tally::plus);
+    let failures: Vec<&String> =
+        results.iter().filter_map(|result| result.as_ref().err()).collect();
+    say(&format!(
+        "{name}: {} problems of {} equal the model in every bit, {} outputs compared, {} differ; {:.1} s",
+        total.problems,
+        problems.len(),
+        total.outputs,
+        total.differing,
+        start.elapsed().as_secs_f64(),
+    ));
+    for failure in failures.iter().take(5) {
+        say(failure);
+    }
+    assert!(failures.is_empty(), "{} of {} problems failed", failures.len(), problems.len());
+}
+
+fn check_specs(name: &str, specs: &[Spec]) {
+    check_all(name, specs, Spec::build);
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    Some(parsed.unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
+}
+
+const OUTPUTS: [ElementType; 2] = [ElementType::Bf16, ElementType::F16];
+
+#[test]
+fn random_problems() {
+    let seeds: Vec<u64> = match number("EXPERT_GEMM_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("EXPERT_GEMM_PROBLEMS").unwrap_or(2000)).collect(),
+    };
+    check_all("random problems", &seeds, |&seed| Spec::fuzz(seed).build());
+}
+
+#[test]
+fn every_edge_of_the_row_count() {
+    let mut cases = Vec::new();
+    for rows in EDGE_ROWS {
+        for output in OUTPUTS {
+            for layout in Layout::ALL {
+                cases.push((rows, Spec { output, layout, experts: 3, k: 384, ..Spec::PLAIN }));
+            }
+        }
+    }
+    check_all("row counts", &cases, |&(rows, spec)| {
+        let mut rng = expert_gemm_tests::rng::Rng::new(u64::from(rows));
+        HostProblem::new(spec, Routing::laid_out(vec![rows; 3], spec.layout, &mut rng))
+    });
+}
+
+#[test]
+fn every_depth_and_width() {
+    let mut specs = Vec::new();
+    for output in OUTPUTS {
+        for total_rows in [5, 40, 400] {
+            for blocks in 1..=9 {
+                let plain = Spec { output, total_rows, skew: Skew::Ragged, ..Spec::PLAIN };
+                specs.push(Spec { k: 128 * blocks, seed: blocks as u64, ..plain });
+                specs.push(Spec { n: 128 * blocks, seed: blocks as u64, ..plain });
+            }
+        }
+    }
+    check_specs("depths and widths", &specs);
+}
+
+#[test]
+fn every_kind_of_values() {
+    let mut specs = Vec::new();
+    for a in Values::ALL {
+        for b in Values::ALL {
+            for (total_rows, scale_range) in [(9, 1.0), (300, 1e4)] {
+                let plain = Spec { total_rows, scale_range, skew: Skew::Ragged, ..Spec::PLAIN };
+                specs.push(Spec { values: [a, b], k: 1024, ..plain });
+            }
+        }
+    }
+    check_specs("kinds of values", &specs);
+}
+
+#[test]
+fn extreme_numbers_of_experts_and_rows() {
+    let plain = Spec { n: 128, k: 128, ..Spec::PLAIN };
+    let softmax = Skew::Softmax { top_k: 8, spread: 1.0 };
+    let mut specs = Vec::new();
+    for output in OUTPUTS {
+        let plain = Spec { output, ..plain };
+        specs.extend([
+            Spec { experts: 1024, total_rows: 4096, skew: Skew::Ragged, ..plain },
+            Spec { experts: 1024, total_rows: 1024, layout: Layout::PermutedGaps, ..plain },
+            Spec { experts: 1024, total_rows: 700, skew: Skew::OneHot, ..plain },
+            Spec { experts: 1024, total_rows: 5000, skew: softmax, n: 256, ..plain },
+            Spec { experts: 256, total_rows: 3000, skew: Skew::OneHot, n: 384, k: 512, ..plain },
+            Spec { experts: 256, total_rows: 3000, skew: Skew::MostlyEmpty, k: 512, ..plain },
+            Spec { experts: 1, total_rows: 20_000, n: 256, k: 256, ..plain },
+            Spec { experts: 1, total_rows: 1, n: 4096, k: 7168, ..plain },
+            Spec { experts: 64, total_rows: 0, skew: Skew::Empty, ..plain },
+            Spec { experts: 64, total_rows: 0, skew: Skew::Empty, layout: Layout::Gaps, ..plain },
+            Spec { experts: 0, total_rows: 0, skew: Skew::Empty, ..plain },
+            Spec { experts: 0, total_rows: 0, skew: Skew::Empty, layout: Layout::Gaps, ..plain },
+        ]);
+    }
+    check_specs("extreme routings", &specs);
+}
+
+#[test]
+fn experts_in_any_order_in_the_packed_tensor() {
+    let specs: Vec<Spec> = (0..40)
+        .map(|seed| Spec {
+            experts: 24,
+            total_rows: 900,
+            skew: if seed % 2 == 0 { Skew::Ragged } else { Skew::Edges },
+            layout: if seed % 4 < 2 { Layout::Permuted } else { Layout::PermutedGaps },
+            seed,
+            ..Spec::PLAIN
+        })
+        .collect();
+    check_specs("permuted offsets", &specs);
+}

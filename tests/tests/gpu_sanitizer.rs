@@ -1,0 +1,52 @@
+//! Twenty small problems, each launched once: what `compute-sanitizer` runs, at its hundredfold cost.
+
+use expert_gemm::ElementType::{Bf16, F16};
+use expert_gemm_tests::gpu::{DeviceProblem, Gpu, UNTOUCHED, say};
+use expert_gemm_tests::metrics::compare_bits;
+use expert_gemm_tests::problem::{HostProblem, Spec};
+use expert_gemm_tests::rng::Rng;
+use expert_gemm_tests::routing::{Layout, Routing};
+use expert_gemm_tests::wgmma_model;
+
+/// Name, rows of each expert, layout, N, K.
+const SHAPES: [(&str, &[u32], Layout, usize, usize); 20] = [
+    ("one row", &[1], Layout::Packed, 128, 128),
+    ("eight rows", &[8], Layout::Packed, 128, 256),
+    ("nine rows", &[9], Layout::Packed, 256, 128),
+    ("sixteen rows", &[16], Layout::Gaps, 128, 384),
+    ("seventeen rows", &[17], Layout::Gaps, 128, 128),
+    ("half a tile", &[64], Layout::Packed, 128, 256),
+    ("half a tile and one", &[65], Layout::Gaps, 256, 256),
+    ("a tile", &[128], Layout::Packed, 256, 256),
+    ("a tile and one", &[129], Layout::Gaps, 128, 256),
+    ("two tiles", &[256], Layout::Packed, 128, 384),
+    ("deep", &[33], Layout::Packed, 128, 1152),
+    ("deeper than the ring, many rows", &[130], Layout::Packed, 128, 1280),
+    ("wide", &[12], Layout::Packed, 1024, 128),
+    ("few and many", &[1, 200, 3, 64], Layout::Packed, 256, 256),
+    ("empty among others", &[0, 5, 0, 0, 70, 0], Layout::Gaps, 128, 256),
+    ("permuted", &[7, 31, 96, 2], Layout::Permuted, 128, 256),
+    ("permuted with gaps", &[130, 1, 40], Layout::PermutedGaps, 256, 128),
+    ("all empty", &[0, 0, 0], Layout::Gaps, 128, 128),
+    ("more tiles than a small grid", &[128; 12], Layout::Packed, 256, 128),
+    ("many experts", &[3; 96], Layout::Gaps, 128, 128),
+];
+
+#[test]
+fn twenty_shapes() {
+    let Some(gpu) = Gpu::open() else { return };
+    for (index, (name, rows, layout, n, k)) in SHAPES.into_iter().enumerate() {
+        let output = if index % 2 == 0 { Bf16 } else { F16 };
+        let seed = index as u64;
+        let spec = Spec { experts: rows.len(), n, k, layout, output, seed, ..Spec::PLAIN };
+        let routing = Routing::laid_out(rows.to_vec(), layout, &mut Rng::new(seed));
+        let problem = HostProblem::new(spec, routing);
+        let on_device = DeviceProblem::new(&gpu, &problem).expect("upload");
+        let outcome = on_device.run().expect("no fault");
+        let want = wgmma_model::grouped(&problem, UNTOUCHED);
+        let difference = compare_bits(&problem, &outcome.output, &want);
+        assert!(difference.is_none(), "{name}: {difference}");
+        assert!(outcome.damage.is_empty(), "{name}: {:?}", outcome.damage);
+        say(&format!("{name}: {} outputs equal the model", difference.compared));
+    }
+}
