@@ -71,6 +71,8 @@ pub struct Guarded {
     name: &'static str,
     device: Device,
     buffer: DeviceBuffer,
+    /// Where the contents begin in the buffer.
+    start: u64,
     bytes: u64,
 }
 
@@ -80,7 +82,20 @@ impl Guarded {
     /// # Errors
     /// What the driver answers.
     pub fn new<T: Plain>(device: &Device, name: &'static str, contents: &[T]) -> Result<Self> {
-        let guarded = Self::unwritten(device, name, size_of_val(contents) as u64)?;
+        Self::skewed(device, name, contents, 0)
+    }
+
+    /// Uploads a slice between two guard zones, `skew` bytes off the allocation's alignment.
+    ///
+    /// # Errors
+    /// What the driver answers.
+    pub fn skewed<T: Plain>(
+        device: &Device,
+        name: &'static str,
+        contents: &[T],
+        skew: u64,
+    ) -> Result<Self> {
+        let guarded = Self::guarded(device, name, size_of_val(contents) as u64, skew)?;
         guarded.upload(contents)?;
         Ok(guarded)
     }
@@ -90,10 +105,14 @@ impl Guarded {
     /// # Errors
     /// What the driver answers.
     pub fn unwritten(device: &Device, name: &'static str, bytes: u64) -> Result<Self> {
-        let buffer = device.alloc(2 * GUARD_BYTES + bytes)?;
+        Self::guarded(device, name, bytes, 0)
+    }
+
+    fn guarded(device: &Device, name: &'static str, bytes: u64, skew: u64) -> Result<Self> {
+        let buffer = device.alloc(2 * GUARD_BYTES + skew + bytes)?;
         buffer.fill(GUARD_BYTE, Stream::DEFAULT)?;
         device.synchronize()?;
-        Ok(Self { name, device: device.clone(), buffer, bytes })
+        Ok(Self { name, device: device.clone(), buffer, start: GUARD_BYTES + skew, bytes })
     }
 
     /// Replaces the contents.
@@ -140,7 +159,7 @@ impl Guarded {
     /// If it does not fit.
     pub fn tensor(&self, element: ElementType, shape: &[u64]) -> DeviceTensor<'_> {
         assert!(shape.iter().product::<u64>() * element.bytes() <= self.bytes, "{}", self.name);
-        self.buffer.tensor_at(GUARD_BYTES, element, shape).expect("it fits between the guards")
+        self.buffer.tensor_at(self.start, element, shape).expect("it fits between the guards")
     }
 
     /// Says which guard bytes were overwritten, if any.
@@ -165,7 +184,7 @@ impl Guarded {
     }
 
     fn address(&self) -> u64 {
-        self.buffer.address() + GUARD_BYTES
+        self.buffer.address() + self.start
     }
 }
 
@@ -202,15 +221,17 @@ impl DeviceProblem {
         let shape = shape(problem);
         let prepared = device.prepare(&shape.plan(device.info())?)?;
         let output_bytes = shape.rows * shape.n * shape.output.bytes();
+        // Scales and tables need no more than 4-byte alignment; the seed picks among all of it.
+        let skew = |bit: u32| (problem.spec.seed >> bit) % 4 * 4;
         Ok(Self {
             prepared,
             output: Guarded::unwritten(device, "output", output_bytes)?,
             a: Guarded::new(device, "a", &problem.a)?,
             b: Guarded::new(device, "b", &problem.b)?,
-            scales_a: Guarded::new(device, "scales_a", &problem.scales_a)?,
-            scales_b: Guarded::new(device, "scales_b", &problem.scales_b)?,
-            problem_sizes: Guarded::new(device, "problem_sizes", &tables.sizes)?,
-            expert_offsets: Guarded::new(device, "expert_offsets", &tables.offsets)?,
+            scales_a: Guarded::skewed(device, "scales_a", &problem.scales_a, skew(0))?,
+            scales_b: Guarded::skewed(device, "scales_b", &problem.scales_b, skew(2))?,
+            problem_sizes: Guarded::skewed(device, "problem_sizes", &tables.sizes, skew(4))?,
+            expert_offsets: Guarded::skewed(device, "expert_offsets", &tables.offsets, skew(6))?,
             status: Guarded::new(device, "status", &[0u32])?,
         })
     }
