@@ -260,7 +260,7 @@ impl Device {
         self.check_plan(plan)?;
         let variant = plan.variant();
         let kernel = self.kernel(variant).ok_or(Error::NotPrepared { symbol: variant.symbol })?;
-        runtime::launch(self, plan, kernel, Checks::default(), stream, tensors)
+        runtime::launch(self, plan, kernel, Checks::default(), None, stream, tensors)
     }
 
     fn check_plan(&self, plan: &Plan) -> Result<()> {

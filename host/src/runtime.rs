@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::problem::Fp8GroupedMm;
 use crate::tensor::{DeviceTensor, Dims, Fp8GroupedMmTensors};
+use std::sync::{Arc, Mutex};
 
 /// How much a launch checks before it launches.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -29,11 +30,16 @@ pub struct Prepared {
     plan: Plan,
     kernel: Kernel,
     checks: Checks,
+    maps: MapCache,
 }
+
+/// The tensor maps of the last launch and the addresses they were made for, so that a service that launches
+/// on the same buffers encodes them once. Encoding depends on nothing else: the shapes are the plan's.
+type MapCache = Arc<Mutex<Option<([u64; 2], [TensorMap; 3])>>>;
 
 impl Prepared {
     pub(crate) fn new(device: Device, plan: Plan, kernel: Kernel) -> Self {
-        Self { device, plan, kernel, checks: Checks::default() }
+        Self { device, plan, kernel, checks: Checks::default(), maps: MapCache::default() }
     }
 
     /// The same with other checks.
@@ -67,7 +73,8 @@ impl Prepared {
     /// What [`Fp8GroupedMmTensors::validate_memory`] refuses, or what the driver answers. Group tables
     /// live on the device: what is wrong in them is reported by the status word.
     pub fn launch(&self, stream: Stream, tensors: &Fp8GroupedMmTensors<'_>) -> Result<()> {
-        launch(&self.device, &self.plan, self.kernel, self.checks, stream, tensors)
+        let Self { device, plan, kernel, checks, maps } = self;
+        launch(device, plan, *kernel, *checks, Some(maps), stream, tensors)
     }
 }
 
@@ -76,6 +83,7 @@ pub(crate) fn launch(
     plan: &Plan,
     kernel: Kernel,
     checks: Checks,
+    cache: Option<&MapCache>,
     stream: Stream,
     tensors: &Fp8GroupedMmTensors<'_>,
 ) -> Result<()> {
@@ -87,7 +95,7 @@ pub(crate) fn launch(
     if plan.is_empty() {
         return Ok(());
     }
-    let params = params(driver, plan.problem(), tensors)?;
+    let params = params(driver, plan.problem(), tensors, cache)?;
     let variant = plan.variant();
     let spec = LaunchSpec {
         function: kernel.function,
@@ -107,13 +115,14 @@ fn params(
     driver: &dyn Driver,
     problem: &Fp8GroupedMm,
     tensors: &Fp8GroupedMmTensors<'_>,
+    cache: Option<&MapCache>,
 ) -> Result<Fp8BlockParams> {
-    let [tokens, tokens_small, weights] = maps(problem, tensors);
+    let [tokens, tokens_small, weights] = encoded_maps(driver, problem, tensors, cache)?;
     let address = |tensor: &DeviceTensor<'_>| tensor.address();
     Ok(Fp8BlockParams {
-        tokens: driver.encode_tensor_map(&tokens)?,
-        tokens_small: driver.encode_tensor_map(&tokens_small)?,
-        weights: driver.encode_tensor_map(&weights)?,
+        tokens,
+        tokens_small,
+        weights,
         scales_a: address(&tensors.scales_a),
         scales_b: address(&tensors.scales_b),
         output: address(&tensors.output),
@@ -126,6 +135,32 @@ fn params(
         n: problem.n as u32,
         k: problem.k as u32,
     })
+}
+
+fn encoded_maps(
+    driver: &dyn Driver,
+    problem: &Fp8GroupedMm,
+    tensors: &Fp8GroupedMmTensors<'_>,
+    cache: Option<&MapCache>,
+) -> Result<[TensorMap; 3]> {
+    let addresses = [tensors.a.address(), tensors.b.address()];
+    // A thread that finds the cache in use encodes for itself rather than wait.
+    let mut cached = cache.and_then(|cache| cache.try_lock().ok());
+    if let Some(Some((of, maps))) = cached.as_deref()
+        && *of == addresses
+    {
+        return Ok(*maps);
+    }
+    let [tokens, tokens_small, weights] = maps(problem, tensors);
+    let maps = [
+        driver.encode_tensor_map(&tokens)?,
+        driver.encode_tensor_map(&tokens_small)?,
+        driver.encode_tensor_map(&weights)?,
+    ];
+    if let Some(cached) = cached.as_deref_mut() {
+        *cached = Some((addresses, maps));
+    }
+    Ok(maps)
 }
 
 /// The three tensor maps of the kernel, as [`Fp8BlockParams`] describes them.

@@ -121,6 +121,9 @@ pub struct Fp8GroupedMmTensors<'a> {
     pub status: Option<DeviceTensor<'a>>,
 }
 
+/// Tensors of a call, the status word included.
+const MAX_TENSORS: usize = 8;
+
 /// What one tensor must be.
 struct Rule {
     name: &'static str,
@@ -158,13 +161,21 @@ impl Fp8GroupedMmTensors<'_> {
     /// The first refusal.
     pub fn validate_memory(&self, problem: &Fp8GroupedMm, driver: &dyn Driver) -> Result<()> {
         let ordinal = driver.info().ordinal;
-        for tensor in self.checked(problem)?.iter().flatten().filter(|t| t.bytes != 0) {
-            tensor.holds(driver.range_of(tensor.address)?, ordinal)?;
+        let tensors = self.checked(problem)?;
+        let tensors = || tensors.iter().flatten().filter(|tensor| tensor.bytes != 0);
+        let mut addresses = [0; MAX_TENSORS];
+        for (address, tensor) in addresses.iter_mut().zip(tensors()) {
+            *address = tensor.address;
         }
-        Ok(())
+        let addresses = addresses.get(..tensors().count()).unwrap_or(&addresses);
+        let mut next = tensors();
+        driver.ranges_of(addresses, &mut |_, range| match next.next() {
+            Some(tensor) => tensor.holds(range, ordinal),
+            None => Ok(()),
+        })
     }
 
-    fn checked(&self, problem: &Fp8GroupedMm) -> Result<[Option<Checked>; 8]> {
+    fn checked(&self, problem: &Fp8GroupedMm) -> Result<[Option<Checked>; MAX_TENSORS]> {
         let [output, a, b, scales_a, scales_b, sizes, offsets, status] = rules(problem);
         let checked = [
             Some(output.check(&self.output)?),
@@ -187,7 +198,7 @@ impl Fp8GroupedMmTensors<'_> {
     }
 }
 
-fn rules(p: &Fp8GroupedMm) -> [Rule; 8] {
+fn rules(p: &Fp8GroupedMm) -> [Rule; MAX_TENSORS] {
     let (t, e, n, k) = (p.rows, p.experts, p.n, p.k);
     let (nb, kb) = (p.n_blocks(), p.k_blocks());
     let rule = |name, layout, element: ElementType, shape: &[u64], alignment| Rule {

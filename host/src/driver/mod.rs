@@ -105,6 +105,23 @@ pub trait Driver: Send + Sync + Debug {
     /// What the driver answers.
     fn range_of(&self, address: u64) -> Result<Option<MemoryRange>>;
 
+    /// Answers [`range_of`](Self::range_of) for each address in turn, until `visit` refuses one. Cheaper
+    /// than as many calls where a call has a fixed cost.
+    ///
+    /// # Errors
+    ///
+    /// What the driver answers, or what `visit` refuses.
+    fn ranges_of(
+        &self,
+        addresses: &[u64],
+        visit: &mut dyn FnMut(usize, Option<MemoryRange>) -> Result<()>,
+    ) -> Result<()> {
+        for (index, &address) in addresses.iter().enumerate() {
+            visit(index, self.range_of(address)?)?;
+        }
+        Ok(())
+    }
+
     // ---- modules ------------------------------------------------------------------------------
 
     /// Compiles and loads PTX text. `name` appears in errors.

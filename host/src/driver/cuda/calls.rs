@@ -96,36 +96,19 @@ impl Driver for Cuda {
 
     fn range_of(&self, address: u64) -> Result<Option<MemoryRange>> {
         let _current = self.enter()?;
-        let (mut kind, mut ordinal, mut base, mut bytes) = (0u32, 0i32, 0u64, 0usize);
-        let mut attributes = [
-            PointerAttribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
-            PointerAttribute::CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
-            PointerAttribute::CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
-            PointerAttribute::CU_POINTER_ATTRIBUTE_RANGE_SIZE,
-        ];
-        let mut values: [*mut c_void; 4] = [
-            (&raw mut kind).cast(),
-            (&raw mut ordinal).cast(),
-            (&raw mut base).cast(),
-            (&raw mut bytes).cast(),
-        ];
-        // SAFETY: each value points to a local of the type that its attribute has.
-        let code = unsafe {
-            sys::cuPointerGetAttributes(
-                attributes.len() as u32,
-                attributes.as_mut_ptr(),
-                values.as_mut_ptr(),
-                address,
-            )
-        };
-        let answer = self.judge("cuPointerGetAttributes", code);
-        if matches!(code_of(&answer), 1 | 500) {
-            return Ok(None);
+        self.query_range(address)
+    }
+
+    fn ranges_of(
+        &self,
+        addresses: &[u64],
+        visit: &mut dyn FnMut(usize, Option<MemoryRange>) -> Result<()>,
+    ) -> Result<()> {
+        let _current = self.enter()?;
+        for (index, &address) in addresses.iter().enumerate() {
+            visit(index, self.query_range(address)?)?;
         }
-        answer?;
-        // 2 is device memory, 4 unified; 1 is host memory and 0 no memory of the driver.
-        let known = matches!(kind, 2 | 4) && base != 0 && bytes != 0;
-        Ok(known.then_some(MemoryRange { base, bytes: bytes as u64, ordinal }))
+        Ok(())
     }
 
     fn load_module(&self, name: &str, ptx: &str) -> Result<Module> {
@@ -456,4 +439,40 @@ fn encode(
         to.copy_from_slice(&from.to_ne_bytes());
     }
     Ok(TensorMap { bytes })
+}
+
+impl Cuda {
+    /// The allocation that holds `address`; the context is current.
+    fn query_range(&self, address: u64) -> Result<Option<MemoryRange>> {
+        let (mut kind, mut ordinal, mut base, mut bytes) = (0u32, 0i32, 0u64, 0usize);
+        let mut attributes = [
+            PointerAttribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+            PointerAttribute::CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+            PointerAttribute::CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
+            PointerAttribute::CU_POINTER_ATTRIBUTE_RANGE_SIZE,
+        ];
+        let mut values: [*mut c_void; 4] = [
+            (&raw mut kind).cast(),
+            (&raw mut ordinal).cast(),
+            (&raw mut base).cast(),
+            (&raw mut bytes).cast(),
+        ];
+        // SAFETY: each value points to a local of the type that its attribute has.
+        let code = unsafe {
+            sys::cuPointerGetAttributes(
+                attributes.len() as u32,
+                attributes.as_mut_ptr(),
+                values.as_mut_ptr(),
+                address,
+            )
+        };
+        let answer = self.judge("cuPointerGetAttributes", code);
+        if matches!(code_of(&answer), 1 | 500) {
+            return Ok(None);
+        }
+        answer?;
+        // 2 is device memory, 4 unified; 1 is host memory and 0 no memory of the driver.
+        let known = matches!(kind, 2 | 4) && base != 0 && bytes != 0;
+        Ok(known.then_some(MemoryRange { base, bytes: bytes as u64, ordinal }))
+    }
 }

@@ -95,7 +95,8 @@ pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
                 if lane == 0 {
                     copy_row(smem.scales_b(chunk), source_b, words, aligned);
                 }
-                cp_async::arrive_when_landed(smem.scales_full(chunk));
+                cp_async::wait_all();
+                mbarrier::arrive(smem.scales_full(chunk));
             }
             source_a += u64::from(CHUNK_BYTES);
             source_b += u64::from(CHUNK_BYTES);
