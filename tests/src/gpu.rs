@@ -95,7 +95,7 @@ impl Guarded {
         contents: &[T],
         skew: u64,
     ) -> Result<Self> {
-        let guarded = Self::guarded(device, name, size_of_val(contents) as u64, skew)?;
+        let guarded = Self::between_guards(device, name, size_of_val(contents) as u64, skew)?;
         guarded.upload(contents)?;
         Ok(guarded)
     }
@@ -105,10 +105,10 @@ impl Guarded {
     /// # Errors
     /// What the driver answers.
     pub fn unwritten(device: &Device, name: &'static str, bytes: u64) -> Result<Self> {
-        Self::guarded(device, name, bytes, 0)
+        Self::between_guards(device, name, bytes, 0)
     }
 
-    fn guarded(device: &Device, name: &'static str, bytes: u64, skew: u64) -> Result<Self> {
+    fn between_guards(device: &Device, name: &'static str, bytes: u64, skew: u64) -> Result<Self> {
         let buffer = device.alloc(2 * GUARD_BYTES + skew + bytes)?;
         buffer.fill(GUARD_BYTE, Stream::DEFAULT)?;
         device.synchronize()?;
