@@ -26,3 +26,8 @@ pub mod rng;
 pub mod routing;
 pub mod values;
 pub mod wgmma_model;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
