@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let mut programs = build(&["test", "--no-run", "-p", "expert-gemm-tests"])?;
     programs.extend(build(&["build", "--bins", "-p", "expert-gemm-benches"])?);
+    programs.extend(build(&["build", "--bin", "capture", "-p", "ptx-emulator"])?);
     let mut rows = Vec::new();
     let mut total = 0;
     for (name, program) in programs {

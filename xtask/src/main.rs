@@ -11,9 +11,11 @@ mod bundle;
 mod cfg;
 mod demo;
 mod doctor;
+mod emulate;
 mod golden;
 mod items;
 mod manifest;
+mod mutants;
 mod post;
 mod process;
 mod ptxas;
@@ -57,6 +59,10 @@ enum Command {
     /// Measure the kernels on this machine
     #[command(disable_help_flag = true)]
     Bench(demo::Args),
+    /// Run one problem in the emulator and print what it took
+    Emulate(emulate::Args),
+    /// Count how many deliberate faults of the shipped kernels the emulator finds
+    Mutants(mutants::Args),
     /// Collect the test and benchmark programs for a GPU machine that has no cargo
     Bundle(bundle::Args),
 }
@@ -75,6 +81,8 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Demo(args) => demo::run("demo", &args),
         Command::Bench(args) => demo::run("bench", &args),
+        Command::Emulate(args) => emulate::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Bundle(args) => bundle::run(&args),
     };
     match result {

@@ -1,0 +1,164 @@
+//! The suite that mutants run against: few problems that between them reach every path of the kernel.
+
+use expert_gemm::{Device, ElementType};
+use expert_gemm_tests::gpu::UNTOUCHED;
+use expert_gemm_tests::judge::Judged;
+use expert_gemm_tests::problem::{HostProblem, Spec};
+use expert_gemm_tests::routing::{Layout, Routing, Tables};
+use ptx_emulator::exact::ExactProblem;
+use ptx_emulator::{EmulatorDriver, Options, Timing};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Exit status: every problem passed.
+pub(crate) const PASSED: i32 = 0;
+/// Exit status: something was seen, and printed.
+pub(crate) const SEEN: i32 = 10;
+
+/// One launch: a problem, the tables that it is launched with, and the multiprocessors.
+struct Launch {
+    problem: HostProblem,
+    tables: Tables,
+    sm_count: u32,
+    /// Whether groups may overlap: such rows are written twice, and either writer may win.
+    overlap: bool,
+}
+
+/// Runs the suite for one type of output on the module that the environment names.
+pub(crate) fn run(output: &str) -> ExitCode {
+    let output = if output == "bf16" { ElementType::Bf16 } else { ElementType::F16 };
+    for launch in LAUNCHES.into_iter().flat_map(|make| make(output)) {
+        for timing in [Timing::Early, Timing::Late, Timing::Random(0x5EED)] {
+            if let Err(complaint) = check(&launch, timing) {
+                let first = complaint.lines().next().unwrap_or_default();
+                println!("{timing:?} {}: {first}", launch.problem);
+                return ExitCode::from(SEEN as u8);
+            }
+        }
+    }
+    ExitCode::from(PASSED as u8)
+}
+
+/// Cheap ones first: most faults show in any problem.
+const LAUNCHES: [fn(ElementType) -> Vec<Launch>; 8] =
+    [narrow, hostile, aligned, skewed, wide, deep, crowded, panels];
+
+fn spec(output: ElementType, experts: usize, n: usize, k: usize, seed: u64) -> Spec {
+    Spec { output, experts, n, k, seed, ..Spec::PLAIN }
+}
+
+fn packed(spec: Spec, rows: &[u32], sm_count: u32) -> Launch {
+    let problem = HostProblem::new(spec, Routing::packed(rows.to_vec()));
+    Launch { tables: problem.tables(), problem, sm_count, overlap: false }
+}
+
+/// Groups of 8, 16, 32 and 64 columns of tokens, full ones and others, and an uneven number of column blocks. Each width
+/// often enough that every slot of every ring is used again: a slot that is never given back must be missed.
+fn narrow(output: ElementType) -> Vec<Launch> {
+    let mixed = packed(spec(output, 6, 384, 256, 16), &[1, 8, 9, 17, 0, 33], 2);
+    let same = |rows: u32| packed(spec(output, 8, 256, 256, 3 + u64::from(rows)), &[rows; 8], 2);
+    let mut launches = vec![mixed];
+    launches.extend([8, 16, 32, 64, 65].map(same));
+    launches
+}
+
+/// Scales at 16-byte boundaries and a multiple of four blocks: copies of 16 bytes.
+fn aligned(output: ElementType) -> Vec<Launch> {
+    vec![packed(spec(output, 3, 256, 512, 0x1000), &[40, 16, 65], 2)]
+}
+
+/// Scales off every boundary, and 1, 2 and 3 blocks more than a multiple of four; groups out of order.
+fn skewed(output: ElementType) -> Vec<Launch> {
+    [640, 768, 896]
+        .map(|k| {
+            let routing =
+                Routing { first_row: vec![70, 3], rows: 134, ..Routing::packed(vec![64, 65]) };
+            let problem = HostProblem::new(spec(output, 2, 128, k, 0xE7), routing);
+            Launch { tables: problem.tables(), problem, sm_count: 2, overlap: false }
+        })
+        .into()
+}
+
+/// Whole tiles of 128 rows and the rest of one.
+fn wide(output: ElementType) -> Vec<Launch> {
+    vec![packed(spec(output, 2, 256, 128, 5), &[257, 128], 4)]
+}
+
+/// The loops over four and over eight blocks, several tiles of each in one CTA, and what is left behind them.
+fn deep(output: ElementType) -> Vec<Launch> {
+    vec![
+        packed(spec(output, 3, 256, 1408, 6), &[50, 64, 40], 2),
+        packed(spec(output, 2, 256, 2432, 7), &[100, 70], 2),
+    ]
+}
+
+/// More experts than a warp has lanes, most of them with few rows, laid out in any order with gaps.
+fn crowded(output: ElementType) -> Vec<Launch> {
+    let spec = Spec {
+        total_rows: 100,
+        layout: Layout::PermutedGaps,
+        skew: expert_gemm_tests::routing::Skew::Ragged,
+        ..spec(output, 70, 128, 128, 8)
+    };
+    let problem = spec.build();
+    vec![Launch { tables: problem.tables(), problem, sm_count: 4, overlap: false }]
+}
+
+/// More row blocks than a panel has, so that the last panel is shorter.
+fn panels(output: ElementType) -> Vec<Launch> {
+    vec![packed(spec(output, 1, 384, 128, 10), &[16 * 128 + 5], 4)]
+}
+
+/// One broken entry in each launch, so that no bit of the status word hides another.
+fn hostile(output: ElementType) -> Vec<Launch> {
+    let faults: [fn(&mut Tables); 12] = [
+        |t| t.sizes[1][0] = -1,
+        |t| t.sizes[2][0] = i32::MIN,
+        |t| t.offsets[1] = -1,
+        |t| t.offsets[3] = i32::MAX - 3,
+        |t| t.offsets[4] += 1,
+        |t| t.sizes[1][1] += 128,
+        |t| t.sizes[2][2] -= 128,
+        |t| t.sizes[3] = [0, -5, i32::MAX],
+        |t| t.sizes[4][0] = 1000,
+        // Overlaps: by one row in the middle, and with the group that ends at the last row.
+        |t| t.offsets[1] += 1,
+        |t| t.offsets[0] = t.offsets[4],
+        // A refused group overlaps nothing.
+        |t| (t.sizes[1][1], t.offsets[1]) = (-1, t.offsets[2]),
+    ];
+    let launch = |(i, fault): (usize, &fn(&mut Tables))| {
+        let mut launch = packed(spec(output, 5, 128, 128, 20 + i as u64), &[3; 5], 4);
+        fault(&mut launch.tables);
+        launch.overlap = true;
+        launch
+    };
+    faults.iter().enumerate().map(launch).collect()
+}
+
+fn check(launch: &Launch, timing: Timing) -> Result<(), String> {
+    let Launch { problem, tables, sm_count, overlap } = launch;
+    let driver = Arc::new(EmulatorDriver::new(Options {
+        timing,
+        sm_count: *sm_count,
+        check_cross_cluster: !overlap,
+        max_reports: 1,
+        max_instructions: 5_000_000,
+        ..Options::default()
+    }));
+    let device = Device::with_driver(driver.clone());
+    let outcome = ExactProblem::new(&device, problem, tables).and_then(|on_device| on_device.run());
+    if let Some(report) = driver.take_reports().first() {
+        return Err(report.to_string());
+    }
+    let outcome = outcome.map_err(|error| error.to_string())?;
+    let judged = Judged::new(problem, tables);
+    let difference = judged.compare(problem, &outcome.output, UNTOUCHED);
+    if !difference.is_none() {
+        return Err(format!("wrong bits: {difference}"));
+    }
+    if outcome.status != judged.status {
+        return Err(format!("status {:?}, want {:?}", outcome.status, judged.status));
+    }
+    Ok(())
+}

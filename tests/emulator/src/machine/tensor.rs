@@ -1,0 +1,299 @@
+//! wgmma: a queue for each warpgroup, in order (PTX ISA 9.7.15).
+
+use super::cluster::{Cluster, Flow, Step};
+use super::warp::{POISON, Row, Wait};
+use crate::ir::{Inst, Op, Pred, Src};
+use crate::options::Timing;
+use crate::race::{Clock, Epoch, Time, View};
+use crate::report::ReportKind;
+use crate::semantics::descriptor::WgmmaDescriptor;
+use crate::semantics::{fragment, tensor};
+use std::collections::{HashMap, VecDeque};
+
+/// Columns of the reduction of one instruction, in bytes.
+const K: usize = 32;
+
+#[derive(Clone, Debug)]
+struct Mma {
+    line: u32,
+    n: u32,
+    a: u64,
+    b: u64,
+    scale_d: bool,
+    negate: [bool; 2],
+    d: Vec<u32>,
+    clocks: Vec<(Clock, Clock)>,
+}
+
+/// The tensor core of a warpgroup.
+#[derive(Debug)]
+pub(crate) struct Warpgroup {
+    pub(crate) actor: u32,
+    /// Number of the first of `queue`.
+    first: u64,
+    /// Issued by some warp, oldest first. Those before `ready` were issued by all four.
+    queue: VecDeque<Mma>,
+    ready: u64,
+    /// Accumulators while the tensor core owns them, by warp and register.
+    accumulators: HashMap<(usize, u32), Row>,
+}
+
+impl Warpgroup {
+    pub(crate) fn new(actor: u32) -> Self {
+        Self { actor, first: 0, queue: VecDeque::new(), ready: 0, accumulators: HashMap::new() }
+    }
+
+    pub(crate) const fn ready(&self) -> u64 {
+        self.ready
+    }
+}
+
+impl Cluster<'_> {
+    pub(crate) fn group_of(&self, w: usize) -> usize {
+        let per_cta = self.groups.len() / self.ctas.len();
+        self.warps[w].cta * per_cta + self.warps[w].index as usize / 4
+    }
+
+    pub(crate) fn tensor_op(&mut self, w: usize, inst: &Inst, lanes: u32) -> Step<Flow> {
+        let live = self.warps[w].live;
+        let Some(here) = self.gather(w, inst, lanes, live) else { return Ok(Flow::Advance(0)) };
+        if here != u32::MAX {
+            let message = "a warp that is not whole".to_owned();
+            return self.fatal(ReportKind::Wgmma, inst.line, message);
+        }
+        match &inst.op {
+            Op::WgmmaFence => self.warps[w].fenced = self.warps[w].sequence,
+            Op::WgmmaCommit => {
+                let warp = &mut self.warps[w];
+                warp.commits.push(warp.issued);
+            }
+            Op::WgmmaWait { left } => return self.wait_group(w, here, *left),
+            Op::Wgmma { n, d, a, b, scale_d, negate } => {
+                self.issue(w, inst, (*n, d, *a, *b), *scale_d, *negate)?;
+            }
+            _ => {}
+        }
+        Ok(Flow::Advance(here))
+    }
+
+    fn uniform(&mut self, w: usize, src: Src, line: u32) -> Step<u64> {
+        let row = self.row(w, src);
+        if row.iter().any(|&x| x != row[0]) {
+            let message = "the descriptor differs between lanes".to_owned();
+            return self.fatal(ReportKind::Wgmma, line, message);
+        }
+        Ok(row[0])
+    }
+
+    fn issue(
+        &mut self,
+        w: usize,
+        inst: &Inst,
+        (n, d, a, b): (u32, &[u32], Src, Src),
+        scale_d: Pred,
+        negate: [bool; 2],
+    ) -> Step<()> {
+        let line = inst.line;
+        let (a, b) = (self.uniform(w, a, line)?, self.uniform(w, b, line)?);
+        let scale = self.warps[w].predicate(scale_d);
+        if scale != 0 && scale != u32::MAX {
+            let message = "scale-d differs between lanes".to_owned();
+            return self.fatal(ReportKind::Wgmma, line, message);
+        }
+        let g = self.group_of(w);
+        let clocks = if self.env.options.check_races {
+            self.warp_clock(w)
+        } else {
+            (Clock::default(), Clock::default())
+        };
+        let mma =
+            Mma { line, n, a, b, scale_d: scale != 0, negate, d: d.to_vec(), clocks: Vec::new() };
+        let warp = &mut self.warps[w];
+        let number = warp.issued;
+        warp.issued += 1;
+        let mut unfenced = warp.fenced == 0;
+        for &register in d {
+            let r = register as usize;
+            if warp.in_flight[r] <= warp.waited {
+                unfenced |= warp.touched[r] > warp.fenced;
+                let row = std::mem::replace(&mut warp.registers[r], [POISON & 0xFFFF_FFFF; 32]);
+                self.groups[g].accumulators.insert((w, register), row);
+            }
+            warp.in_flight[r] = number + 1;
+        }
+        let group = &mut self.groups[g];
+        let index = (number - group.first) as usize;
+        let mut differs = false;
+        match group.queue.get_mut(index) {
+            None => group.queue.push_back(Mma { clocks: vec![clocks], ..mma }),
+            Some(found) => {
+                differs = (found.a, found.b, found.n, found.scale_d, found.line, found.negate)
+                    != (a, b, n, mma.scale_d, line, negate);
+                found.clocks.push(clocks);
+            }
+        }
+        let complete = group.queue[index].clocks.len() == 4;
+        if complete {
+            group.ready = number + 1;
+        }
+        if unfenced {
+            let message = "no wgmma.fence between the accumulators' last use and this".to_owned();
+            self.report(ReportKind::Wgmma, vec![line], message)?;
+        }
+        if differs {
+            let message = "the warps of a warpgroup issue different operations".to_owned();
+            return self.fatal(ReportKind::Wgmma, line, message);
+        }
+        let now = match self.env.options.timing {
+            Timing::Early => true,
+            Timing::Late => false,
+            Timing::Random(_) => self.dice().is_multiple_of(2),
+        };
+        if complete && now { self.execute(g, number + 1) } else { Ok(()) }
+    }
+
+    fn wait_group(&mut self, w: usize, lanes: u32, left: u32) -> Step<Flow> {
+        let g = self.group_of(w);
+        let warp = &self.warps[w];
+        let groups = warp.commits.len();
+        let target = groups.checked_sub(left as usize + 1).map_or(0, |index| warp.commits[index]);
+        if self.groups[g].ready < target {
+            self.warps[w].block(lanes, Wait::Warpgroup(target));
+            return Ok(Flow::Advance(0));
+        }
+        self.execute(g, target)?;
+        let (actor, group) = (self.groups[g].actor, &mut self.groups[g]);
+        let warp = &mut self.warps[w];
+        for (register, number) in warp.in_flight.iter().enumerate() {
+            if *number > warp.waited
+                && *number <= target
+                && let Some(row) = group.accumulators.remove(&(w, register as u32))
+            {
+                warp.registers[register] = row;
+            }
+        }
+        warp.waited = warp.waited.max(target);
+        let mut clock = Clock::default();
+        clock.raise(actor, target as u32);
+        warp.join(lanes, &clock, &Clock::default());
+        Ok(Flow::Advance(lanes))
+    }
+
+    /// Executes what is queued up to a number.
+    fn execute(&mut self, g: usize, target: u64) -> Step<()> {
+        while self.groups[g].first < target {
+            let Some(mma) = self.groups[g].queue.pop_front() else { return Ok(()) };
+            self.groups[g].first += 1;
+            let clock = self.groups[g].first as u32;
+            self.multiply(g, &mma, clock)?;
+        }
+        Ok(())
+    }
+
+    fn multiply(&mut self, g: usize, mma: &Mma, clock: u32) -> Step<()> {
+        let start = std::time::Instant::now();
+        let per_cta = self.groups.len() / self.ctas.len();
+        let cta = g / per_cta;
+        let first = self.warps.len() / self.ctas.len() * cta + g % per_cta * 4;
+        let n = mma.n as usize;
+        let view = self.common_view(mma);
+        let now = Epoch {
+            actor: self.groups[g].actor,
+            clock,
+            line: mma.line,
+            asynchronous: true,
+            atomic: false,
+        };
+        let a = self.operand(cta, mma.a, 64, &view, now, mma.negate[0])?;
+        let b = self.operand(cta, mma.b, n, &view, now, mma.negate[1])?;
+        let mut d = vec![0f32; 64 * n];
+        let place = |thread: u32, i: usize| {
+            let (row, column) = fragment::wgmma_d(thread, i as u32);
+            row as usize * n + column as usize
+        };
+        let accumulators = &mut self.groups[g].accumulators;
+        for q in 0..4u32 {
+            for (i, &register) in mma.d.iter().enumerate() {
+                if let Some(row) = accumulators.get(&(first + q as usize, register)) {
+                    for lane in 0..32 {
+                        d[place(q * 32 + lane, i)] = f32::from_bits(row[lane as usize] as u32);
+                    }
+                }
+            }
+        }
+        tensor::wgmma_e4m3(&mut d, n, &a, &b, mma.scale_d);
+        for q in 0..4u32 {
+            for (i, &register) in mma.d.iter().enumerate() {
+                let row: Row = std::array::from_fn(|lane| {
+                    u64::from(d[place(q * 32 + lane as u32, i)].to_bits())
+                });
+                accumulators.insert((first + q as usize, register), row);
+            }
+        }
+        self.stats.macs += 64 * 32 * n as u64;
+        self.stats.tensor_wall += start.elapsed();
+        Ok(())
+    }
+
+    /// What every warp of the warpgroup knew at issue.
+    fn common_view(&self, mma: &Mma) -> View {
+        let mut clocks = mma.clocks.iter();
+        let (mut base, mut proxy) = clocks.next().cloned().unwrap_or_default();
+        if self.env.options.check_races {
+            for (clock, other) in clocks {
+                base.meet(clock);
+                proxy.meet(other);
+            }
+        }
+        View { issuer: u32::MAX, time: Time { base, proxy, own: 0 }, asynchronous: true }
+    }
+
+    /// Reads an operand of so many rows of 32 bytes.
+    fn operand(
+        &mut self,
+        cta: usize,
+        descriptor: u64,
+        rows: usize,
+        view: &View,
+        now: Epoch,
+        negate: bool,
+    ) -> Step<Vec<u8>> {
+        let line = now.line;
+        let decoded = match WgmmaDescriptor::decode(descriptor) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let message = format!("{descriptor:#018x}: {error}");
+                return self.fatal(ReportKind::Descriptor, line, message);
+            }
+        };
+        let mut out = Vec::with_capacity(rows * K);
+        let mut known = true;
+        let mut conflict = None;
+        for row in 0..rows {
+            for half in 0..2 {
+                let address = u64::from(decoded.address(row as u32, half * 16));
+                self.in_shared(cta, address, 16, line, "wgmma's read")?;
+                let shared = &mut self.ctas[cta].shared;
+                out.extend_from_slice(shared.get(address, 16));
+                known &= shared.known(address, 16);
+                if self.env.options.check_races && conflict.is_none() {
+                    conflict =
+                        shared.shadow.read(address, 16, view, now).map(|found| (found, address));
+                }
+            }
+        }
+        if !known {
+            let message = "wgmma reads shared memory that nothing has written".to_owned();
+            self.report(ReportKind::Uninitialised, vec![line], message)?;
+        }
+        if let Some((found, address)) = conflict {
+            self.conflict(Some(found), line, "wgmma's read", address)?;
+        }
+        if negate {
+            for code in &mut out {
+                *code ^= 0x80;
+            }
+        }
+        Ok(out)
+    }
+}

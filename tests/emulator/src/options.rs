@@ -1,0 +1,77 @@
+//! How to run.
+
+/// When asynchronous operations happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timing {
+    /// At once.
+    Early,
+    /// As late as can be seen: copies when nobody can go on without them, wgmma at the wait for its group.
+    Late,
+    /// Any moment in between, and the warps in any order, from this seed.
+    Random(u64),
+}
+
+/// Options of an emulator.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// When asynchronous operations happen.
+    pub timing: Timing,
+    /// Streaming multiprocessors that the device claims; grids follow it.
+    pub sm_count: u32,
+    /// Whether the happens-before checker runs.
+    pub check_races: bool,
+    /// Whether writes of different clusters to the same bytes are reported. Hostile group tables may overlap
+    /// by contract, and then are written twice.
+    pub check_cross_cluster: bool,
+    /// Distinct findings after which a launch stops.
+    pub max_reports: usize,
+    /// Warp instructions of one cluster after which it is stopped.
+    pub max_instructions: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timing: Timing::Early,
+            sm_count: 4,
+            check_races: true,
+            check_cross_cluster: true,
+            max_reports: 20,
+            max_instructions: 500_000_000,
+        }
+    }
+}
+
+/// What running took.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Stats {
+    /// Instructions, counted once for each active thread.
+    pub thread_instructions: u64,
+    /// Instructions, counted once for each warp.
+    pub warp_instructions: u64,
+    /// Multiply-adds of the tensor core.
+    pub macs: u64,
+    /// Launches.
+    pub launches: u64,
+    /// Time in launches.
+    pub wall: std::time::Duration,
+    /// Time in the tensor core's arithmetic, all threads together.
+    pub tensor_wall: std::time::Duration,
+    /// Thread instructions by opcode.
+    pub opcodes: std::collections::BTreeMap<String, u64>,
+}
+
+impl Stats {
+    /// Adds what another run took.
+    pub fn add(&mut self, other: &Self) {
+        self.thread_instructions += other.thread_instructions;
+        self.warp_instructions += other.warp_instructions;
+        self.macs += other.macs;
+        self.launches += other.launches;
+        self.wall += other.wall;
+        self.tensor_wall += other.tensor_wall;
+        for (opcode, count) in &other.opcodes {
+            *self.opcodes.entry(opcode.clone()).or_default() += count;
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Scalar arithmetic: [`float`] and [`integer`].
+
+pub mod float;
+pub mod integer;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! Results of an H200 against the emulator: the same programs on the same inputs leave the same bytes.
+
+mod common;
+
+use common::Emulated;
+use expert_gemm_tests::gpu::say;
+use ptx_emulator::Timing;
+use ptx_emulator::capture::{Case, Corpus, Record, Runner, cases};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+fn corpus() -> Corpus {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/h200.bin");
+    let file = std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}; run `capture --out` on an H200", path.display())
+    });
+    Corpus::read(&file[..]).expect("captures/h200.bin is whole")
+}
+
+/// Each record with its case.
+fn pairs<'a>(corpus: &'a Corpus, cases: &'a [Case]) -> Vec<(&'a Case, &'a Record)> {
+    let by_name: BTreeMap<&str, &Case> =
+        cases.iter().map(|case| (case.name.as_str(), case)).collect();
+    let pair = |record: &'a Record| {
+        let case = by_name.get(record.name.as_str()).copied();
+        let case = case.unwrap_or_else(|| panic!("{}: no such case", record.name));
+        let of_case = (case.fingerprint(), case.tiles, case.output_bytes);
+        let of_record = (record.fingerprint, record.tiles, record.output.len());
+        assert_eq!(of_case, of_record, "{}: the case has changed, capture again", case.name);
+        (case, record)
+    };
+    corpus.records.iter().map(pair).collect()
+}
+
+/// Runs one case and says what differs.
+fn replay(case: &Case, record: &Record, timing: Timing) -> Result<(), String> {
+    let emulated = Emulated::timed(timing, 4);
+    let outcome = Runner::new(emulated.device.clone()).run(case);
+    let reports = emulated.reports();
+    let describe =
+        |what: String| format!("{} ({timing:?}): {what} {}", case.name, reports.join("\n  "));
+    let output = outcome.map_err(|error| describe(error.to_string()))?;
+    let differing = output.iter().zip(&record.output).filter(|(a, b)| a != b).count();
+    if differing > 0 || output.len() != record.output.len() {
+        let first = output.iter().zip(&record.output).position(|(a, b)| a != b);
+        return Err(describe(format!("{differing} bytes differ, first {first:?}")));
+    }
+    if reports.is_empty() { Ok(()) } else { Err(describe(String::new())) }
+}
+
+#[test]
+fn every_captured_tile_is_replayed_without_a_difference() {
+    let corpus = corpus();
+    let cases = cases();
+    let runs: Vec<_> = pairs(&corpus, &cases)
+        .into_iter()
+        .flat_map(|(case, record)| common::timings(7).map(|timing| (case, record, timing)))
+        .collect();
+    let failures: Vec<(&str, String)> = runs
+        .par_iter()
+        .filter_map(|&(case, record, timing)| {
+            Some((case.symbol, replay(case, record, timing).err()?))
+        })
+        .collect();
+    say(&format!(
+        "{} tiles of {} cases (of {}) from {} replayed, {} runs failed",
+        corpus.tiles(),
+        corpus.records.len(),
+        cases.len(),
+        corpus.device,
+        failures.len()
+    ));
+    let mut by_program: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (symbol, failure) in &failures {
+        by_program.entry(symbol).or_default().push(failure);
+    }
+    for (symbol, failures) in &by_program {
+        let first = failures[0].lines().next().unwrap_or_default();
+        say(&format!("{symbol}: {} runs, such as {first}", failures.len()));
+    }
+    assert!(failures.is_empty(), "{} of {} runs failed", failures.len(), runs.len());
+    assert!(corpus.tiles() >= 1500, "{} tiles", corpus.tiles());
+}
+
+/// A replay that finds nothing wrong proves something only if it can find something.
+#[test]
+fn a_changed_byte_is_seen() {
+    let corpus = corpus();
+    let cases = cases();
+    let (case, record) = pairs(&corpus, &cases)[0];
+    let mut changed = record.clone();
+    changed.output[77] ^= 1;
+    assert!(replay(case, &changed, Timing::Early).is_err());
+}

@@ -1,0 +1,109 @@
+//! The shipped FP8 kernels in the emulator: every output bit equals the model of the tensor core, under every
+//! timing, and nothing is reported.
+//!
+//! `EXPERT_GEMM_PROBLEMS` sets the number of small problems, `EXPERT_GEMM_SEED` runs a single one of them.
+
+mod common;
+
+use common::{Emulated, check, small, timings};
+use expert_gemm::ElementType;
+use expert_gemm_tests::gpu::say;
+use expert_gemm_tests::problem::{HostProblem, Spec};
+use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing};
+use ptx_emulator::Stats;
+use rayon::prelude::*;
+use std::time::Instant;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
+}
+
+/// Runs problems under all three timings, and panics with the first few complaints.
+fn check_all(name: &str, problems: &[(u64, HostProblem)]) {
+    let start = Instant::now();
+    let runs: Vec<_> =
+        problems.iter().flat_map(|(seed, p)| timings(*seed).map(|t| (*seed, p, t))).collect();
+    let results: Vec<Result<(u64, Stats), String>> = runs
+        .par_iter()
+        .map(|&(seed, problem, timing)| {
+            let emulated = Emulated::timed(timing, 2 + (seed % 5) as u32);
+            check(&emulated, problem)
+                .map_err(|complaint| format!("{complaint}\n  {timing:?} {problem}"))?;
+            let outputs = problem.routing.owned_rows() * problem.spec.n as u64;
+            Ok((outputs, emulated.driver.stats()))
+        })
+        .collect();
+    let failures: Vec<&String> = results.iter().filter_map(|r| r.as_ref().err()).collect();
+    let (mut outputs, mut stats) = (0, Stats::default());
+    for (compared, took) in results.iter().flatten() {
+        outputs += compared;
+        stats.add(took);
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    say(&format!(
+        "{name}: {} problems, {} runs, {} failed, {outputs} outputs compared in every bit, \
+         {:.1} M thread instructions, {:.1} M multiply-adds, {seconds:.1} s",
+        problems.len(),
+        runs.len(),
+        failures.len(),
+        stats.thread_instructions as f64 / 1e6,
+        stats.macs as f64 / 1e6,
+    ));
+    for failure in failures.iter().take(5) {
+        say(failure);
+    }
+    assert!(failures.is_empty(), "{} of {} runs failed", failures.len(), runs.len());
+}
+
+#[test]
+fn small_problems() {
+    let seeds: Vec<u64> = match number("EXPERT_GEMM_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("EXPERT_GEMM_PROBLEMS").unwrap_or(520)).collect(),
+    };
+    let problems: Vec<_> = seeds.iter().map(|&seed| (seed, small(seed).build())).collect();
+    check_all("small problems", &problems);
+}
+
+#[test]
+fn every_edge_of_the_row_count() {
+    let problems: Vec<_> = EDGE_ROWS
+        .into_iter()
+        .map(|rows| {
+            let output = if rows % 2 == 0 { ElementType::Bf16 } else { ElementType::F16 };
+            let spec = Spec { output, experts: 2, k: 256, seed: u64::from(rows), ..Spec::PLAIN };
+            let routing = Routing { rows: rows + 3, ..Routing::packed(vec![rows, 1]) };
+            (u64::from(rows), HostProblem::new(spec, routing))
+        })
+        .collect();
+    check_all("row counts", &problems);
+}
+
+/// The loops over several blocks of K begin at 512 and 1024.
+#[test]
+fn deep_problems() {
+    let mut problems = Vec::new();
+    for (i, k) in [512, 1024, 1152, 1664, 2048, 2432].into_iter().enumerate() {
+        for (rows, output) in [(vec![40, 8], ElementType::F16), (vec![100, 64], ElementType::Bf16)]
+        {
+            let seed = 900 + i as u64;
+            let spec = Spec { output, experts: 2, n: 256, k, seed, ..Spec::PLAIN };
+            problems.push((seed, HostProblem::new(spec, Routing::packed(rows))));
+        }
+    }
+    check_all("deep problems", &problems);
+}
+
+/// More experts than the lanes of a warp, which read the table, and more tiles than CTAs.
+#[test]
+fn many_experts() {
+    let mut problems = Vec::new();
+    for (seed, experts) in [(700, 31), (701, 32), (702, 33), (703, 64), (704, 100)] {
+        let spec = Spec { experts, n: 128, k: 128, total_rows: 90, seed, ..Spec::PLAIN };
+        let layout = Layout::ALL[seed as usize % 4];
+        let skew = expert_gemm_tests::routing::Skew::Ragged;
+        problems.push((seed, Spec { layout, skew, ..spec }.build()));
+    }
+    check_all("many experts", &problems);
+}
