@@ -201,4 +201,25 @@ impl Cluster<'_> {
         }
         Ok(())
     }
+
+    /// Judges, as the CTA leaves, whether `setmaxnreg` could have been served: an increase waits until the
+    /// CTA's registers suffice (PTX ISA 9.7.19.5), and a warpgroup that gave none back keeps what it was
+    /// launched with, which the assembler makes an equal share in multiples of 8.
+    pub(super) fn check_register_file(&mut self, cta: usize, line: u32) -> Step<()> {
+        let groups = || self.warps.iter().filter(|warp| warp.cta == cta && warp.index % 4 == 0);
+        if groups().all(|warp| warp.budgets.is_empty()) {
+            return Ok(());
+        }
+        let threads = self.env.block.iter().product::<u32>();
+        let launched = (65_536 / threads.max(1)).min(255) / 8 * 8;
+        let total: u32 =
+            groups().map(|warp| warp.budgets.last().copied().unwrap_or(launched) * 128).sum();
+        if total > 65_536 {
+            let message = format!(
+                "setmaxnreg waits for ever: the warpgroups hold {total} registers, there are 65536"
+            );
+            self.report(crate::ReportKind::Registers, vec![line], message)?;
+        }
+        Ok(())
+    }
 }

@@ -398,6 +398,7 @@ impl Cluster<'_> {
                 let message = "setmaxnreg was not executed by whole warpgroups".to_owned();
                 self.report(ReportKind::Registers, vec![inst.line], message)?;
             }
+            self.check_register_file(cta, inst.line)?;
         }
         if unfinished {
             let message = "a warp leaves with wgmma that it has not waited for".to_owned();

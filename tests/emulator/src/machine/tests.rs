@@ -207,3 +207,12 @@ fn lanes_that_do_not_come_are_reported() {
     let body = "@%p0 bra OUT; bar.warp.sync -1; OUT: bar.warp.sync 1;";
     assert!(found(32, 1, body).contains(&ReportKind::Divergence));
 }
+
+#[test]
+fn registers_that_nobody_gives_back_are_waited_for_in_vain() {
+    let raise = "setp.lt.u32 %p1, %r1, 256; @%p1 bra MATH;\nGIVE setmaxnreg.dec.sync.aligned.u32 40;\n\
+        bra.uni OUT;\nMATH: setmaxnreg.inc.sync.aligned.u32 232;\nOUT: bar.warp.sync -1;";
+    assert_eq!(found(384, 1, &raise.replace("GIVE ", "")), []);
+    let kept = raise.replace("GIVE setmaxnreg.dec.sync.aligned.u32 40;\n", "");
+    assert_eq!(found(384, 1, &kept), [ReportKind::Registers]);
+}
