@@ -10,7 +10,7 @@ pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
         }
         bounds(line, to);
         branches(lines, i, to);
-        choices(line, to);
+        choices(lines, i, to);
     }
 }
 
@@ -54,7 +54,16 @@ fn branches(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     to.push(replace(line, "branch-turned", text));
 }
 
-fn choices(line: &Line<'_>, to: &mut Vec<Mutant>) {
+fn choices(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
+    let line = &lines[i];
+    // The number of the warp is the same in all of its lanes; and what nobody reads may be anything.
+    let uniform = line.is("shfl") && i > 0 && lines[i - 1].is("shr.u32") && {
+        let warp = &lines[i - 1];
+        warp.operands[0] == line.operands[1] && warp.constant() == Some(5)
+    };
+    if uniform || is_dead(lines, line) {
+        return;
+    }
     if line.is("selp.") {
         let [d, yes, no, predicate] = line.operands[..] else { return };
         to.push(replace(line, "choice", line.with_operands(&[d, no, yes, predicate])));
@@ -71,4 +80,15 @@ fn choices(line: &Line<'_>, to: &mut Vec<Mutant>) {
     if line.is("not.b32") {
         to.push(replace(line, "vote", line.with_opcode("mov.b32")));
     }
+}
+
+/// Whether nothing in the kernel reads what a line computes.
+fn is_dead(lines: &[Line<'_>], line: &Line<'_>) -> bool {
+    let Some(&register) = line.operands.first() else { return false };
+    let names = |text: &str| {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '%').any(|word| word == register)
+    };
+    !lines
+        .iter()
+        .any(|other| other.entry == line.entry && other.index != line.index && names(other.text))
 }

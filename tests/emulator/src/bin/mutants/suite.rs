@@ -59,12 +59,18 @@ fn narrow(output: ElementType) -> Vec<Launch> {
     let same = |rows: u32| packed(spec(output, 8, 256, 256, 3 + u64::from(rows)), &[rows; 8], 2);
     let mut launches = vec![mixed];
     launches.extend([8, 16, 32, 64, 65].map(same));
+    // An odd number of blocks, the last of which is loaded behind the loop over pairs.
+    launches.push(packed(spec(output, 4, 256, 384, 11), &[20, 9, 32, 16], 2));
     launches
 }
 
-/// Scales at 16-byte boundaries and a multiple of four blocks: copies of 16 bytes.
+/// Scales at 16-byte boundaries and a multiple of four blocks: copies of 16 bytes. Then the loop over four blocks,
+/// with more tiles of it in one CTA than the rings have slots.
 fn aligned(output: ElementType) -> Vec<Launch> {
-    vec![packed(spec(output, 3, 256, 512, 0x1000), &[40, 16, 65], 2)]
+    vec![
+        packed(spec(output, 3, 256, 512, 0x1000), &[40, 16, 65], 2),
+        packed(spec(output, 4, 256, 640, 12), &[70, 66, 100, 65], 2),
+    ]
 }
 
 /// Scales off every boundary, and 1, 2 and 3 blocks more than a multiple of four; groups out of order.
