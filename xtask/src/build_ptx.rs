@@ -113,6 +113,8 @@ pub(crate) fn modules_of(arch: Arch) -> Vec<&'static str> {
 const fn oldest_version(arch: Arch) -> (u32, u32) {
     match arch {
         Arch::Sm90a => (8, 0),
+        // The first that knows the family target.
+        Arch::Sm100f => (8, 8),
     }
 }
 

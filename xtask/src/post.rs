@@ -166,7 +166,8 @@ fn entry(text: &str, variant: &Variant) -> Result<String> {
     let (before, after) = head.split_once(".align ").context("the parameter is not a struct")?;
     let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
     // Without both bounds the assembler cannot know the registers at entry and ignores setmaxnreg.
-    let bounds = format!(".maxntid {}, 1, 1\n.minnctapersm 1\n", variant.threads);
+    let (threads, ctas) = (variant.threads, variant.ctas_per_sm);
+    let bounds = format!(".maxntid {threads}, 1, 1\n.minnctapersm {ctas}\n");
     let cluster = match variant.cluster {
         1 => String::new(),
         ctas => format!(".reqnctapercluster {ctas}, 1, 1\n"),

@@ -2,7 +2,10 @@
 //!
 //! The two tables live on the device and the host never reads them, so a captured CUDA graph can be
 //! replayed with other routing. The price is that nobody has checked them before a kernel runs: every
-//! kernel passes each entry through [`Problem::group`], which never yields a row outside the tensors.
+//! kernel passes each entry through [`Problem::group`], or with block scales [`ScaledProblem::group`], which
+//! never yields a row outside the tensors.
+
+use super::scale_atoms::{ROWS, padded_rows};
 
 /// The bits of the status word that a kernel ORs in when the metadata breaks the contract.
 ///
@@ -25,6 +28,12 @@ impl GroupStatus {
     pub const WRONG_SHAPE: Self = Self(1 << 3);
     /// Two groups share rows; both were computed, and the shared rows hold either result.
     pub const OVERLAP: Self = Self(1 << 4);
+    /// The scales of a group began at a negative row, or at one that is not a multiple of 128; it was skipped.
+    pub const SCALE_OFFSET: Self = Self(1 << 5);
+    /// The scales of a group, its last 128 rows completed, reached past the last scale row; it was skipped.
+    pub const SCALES_PAST_THE_END: Self = Self(1 << 6);
+    /// Two groups share scale rows that are written; the shared rows hold either result.
+    pub const SCALES_OVERLAP: Self = Self(1 << 7);
 
     /// Whether every bit of `other` is set in `self`.
     pub const fn contains(self, other: Self) -> bool {
@@ -97,6 +106,62 @@ impl Problem {
     }
 }
 
+/// The part of a launch with block scales that every group shares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScaledProblem {
+    /// Rows, columns and reduction.
+    pub problem: Problem,
+    /// Rows of the packed scales; a multiple of 128.
+    pub scale_rows: u32,
+}
+
+/// The rows of one expert and of its scales, already proven to lie inside the packed tensors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScaledGroup {
+    /// The rows.
+    pub group: Group,
+    /// First scale row, a multiple of 128; 0 for a group without rows.
+    pub first_scale_row: u32,
+}
+
+impl ScaledProblem {
+    /// Judges one entry of the three tables: as [`Problem::group`], and `scale_offset` is the expert's first
+    /// scale row. A refused entry has no rows.
+    #[inline(always)]
+    pub const fn group(self, size: [i32; 3], offset: i32, scale_offset: i32) -> ScaledGroup {
+        let group = self.problem.group(size, offset);
+        if size[0] == 0 {
+            return ScaledGroup { group, first_scale_row: 0 };
+        }
+        let mut bad = group.status.0;
+        let first = scale_offset as u32;
+        if scale_offset < 0 || !first.is_multiple_of(ROWS) {
+            bad |= GroupStatus::SCALE_OFFSET.0;
+        } else if group.rows != 0
+            && first as u64 + padded_rows(group.rows as u64) > self.scale_rows as u64
+        {
+            bad |= GroupStatus::SCALES_PAST_THE_END.0;
+        }
+        if bad == 0 {
+            ScaledGroup { group, first_scale_row: first }
+        } else {
+            let group = Group { first_row: 0, rows: 0, status: GroupStatus(bad) };
+            ScaledGroup { group, first_scale_row: 0 }
+        }
+    }
+}
+
+impl ScaledGroup {
+    /// Whether two groups share a scale row, the padding of each included.
+    #[inline(always)]
+    pub const fn scales_overlap(self, other: Self) -> bool {
+        let (rows, others) =
+            (padded_rows(self.group.rows as u64), padded_rows(other.group.rows as u64));
+        let (first, second) = (self.first_scale_row as u64, other.first_scale_row as u64);
+        rows != 0 && others != 0 && first < second + others && second < first + rows
+    }
+}
+
 impl Group {
     /// Whether two groups share a row.
     #[inline(always)]
@@ -165,5 +230,45 @@ mod tests {
         assert!(g(0, 10).overlaps(g(9, 1)) && g(9, 1).overlaps(g(0, 10)));
         assert!(!g(0, 10).overlaps(g(10, 5)) && !g(10, 5).overlaps(g(0, 10)));
         assert!(!g(0, 10).overlaps(g(5, 0)));
+    }
+
+    const S: ScaledProblem = ScaledProblem { problem: P, scale_rows: 256 };
+
+    #[test]
+    fn a_group_with_scales_is_used_as_given() {
+        let g = S.group([40, 256, 128], 60, 128);
+        assert_eq!((g.group, g.first_scale_row), (P.group([40, 256, 128], 60), 128));
+        assert_eq!(S.group([0, 0, 0], 5, -7).group.status, GroupStatus::OK);
+    }
+
+    #[test]
+    fn scales_outside_the_tensor_leave_no_rows() {
+        let size = [40, 256, 128];
+        for (size, scale_offset, status) in [
+            (size, -128, GroupStatus::SCALE_OFFSET),
+            (size, 64, GroupStatus::SCALE_OFFSET),
+            (size, i32::MIN, GroupStatus::SCALE_OFFSET),
+            (size, i32::MAX, GroupStatus::SCALE_OFFSET),
+            (size, 256, GroupStatus::SCALES_PAST_THE_END),
+            (size, i32::MAX / 128 * 128, GroupStatus::SCALES_PAST_THE_END),
+            ([-1, 256, 128], 0, GroupStatus::NEGATIVE_ROWS),
+            ([-1, 256, 128], 1, GroupStatus::NEGATIVE_ROWS.union(GroupStatus::SCALE_OFFSET)),
+        ] {
+            let g = S.group(size, 0, scale_offset);
+            assert_eq!((g.group.rows, g.group.status), (0, status), "{size:?} {scale_offset}");
+            assert_eq!(g.first_scale_row, 0);
+        }
+        let wide = ScaledProblem { scale_rows: 128, ..S };
+        assert_eq!(wide.group([100, 256, 128], 0, 0).group.rows, 100);
+    }
+
+    #[test]
+    fn scales_overlap_where_their_padding_does() {
+        let g = |rows, first_scale_row| ScaledGroup {
+            group: Group { first_row: 0, rows, status: GroupStatus::OK },
+            first_scale_row,
+        };
+        assert!(g(1, 0).scales_overlap(g(1, 0)) && g(129, 0).scales_overlap(g(1, 128)));
+        assert!(!g(128, 0).scales_overlap(g(1, 128)) && !g(0, 0).scales_overlap(g(1, 0)));
     }
 }

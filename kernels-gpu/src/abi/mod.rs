@@ -4,18 +4,23 @@
 pub mod bulk_read;
 pub mod fp8_block;
 pub mod groups;
+pub mod mxfp8_gemm;
+pub mod mxfp8_quant;
+pub mod scale_atoms;
 pub mod tensor_map;
 pub mod variant;
 
 pub use bulk_read::BulkReadParams;
 pub use fp8_block::Fp8BlockParams;
-pub use groups::{Group, GroupStatus, Problem};
+pub use groups::{Group, GroupStatus, Problem, ScaledGroup, ScaledProblem};
+pub use mxfp8_gemm::Mxfp8GemmParams;
+pub use mxfp8_quant::{Mxfp8QuantParams, ScaleRule};
 pub use tensor_map::TensorMap;
 pub use variant::{Arch, ElementType, Op, VARIANTS, Variant};
 
 /// Version of this contract. It is stamped into every PTX module as the global `EXPERT_GEMM_ABI`,
 /// and the host refuses a module that carries another one.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Edge of a weight-scale block and width of an activation-scale group, in elements.
 pub const SCALE_BLOCK: u32 = 128;

@@ -7,6 +7,8 @@ use super::{bulk_read, fp8_block};
 pub enum Arch {
     /// Hopper: compute capability 9.0 exactly (wgmma exists nowhere else).
     Sm90a,
+    /// Blackwell for data centres: compute capabilities 10.0 and 10.3 (tcgen05).
+    Sm100f,
 }
 
 impl Arch {
@@ -14,6 +16,7 @@ impl Arch {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sm90a => "sm_90a",
+            Self::Sm100f => "sm_100f",
         }
     }
 
@@ -21,6 +24,7 @@ impl Arch {
     pub const fn runs_on(self, capability: (u32, u32)) -> bool {
         match self {
             Self::Sm90a => matches!(capability, (9, 0)),
+            Self::Sm100f => matches!(capability, (10, 0 | 3)),
         }
     }
 }
@@ -30,6 +34,10 @@ impl Arch {
 pub enum Op {
     /// `es_fp8_blockwise_scaled_grouped_mm`.
     Fp8BlockwiseGroupedMm,
+    /// `es_sm100_mxfp8_blockscaled_grouped_mm`.
+    Mxfp8GroupedMm,
+    /// `es_sm100_mxfp8_blockscaled_grouped_quant`.
+    Mxfp8GroupedQuant,
     /// The read-bandwidth probe.
     BulkRead,
 }
@@ -39,6 +47,8 @@ impl Op {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fp8BlockwiseGroupedMm => "es_fp8_blockwise_scaled_grouped_mm",
+            Self::Mxfp8GroupedMm => "es_sm100_mxfp8_blockscaled_grouped_mm",
+            Self::Mxfp8GroupedQuant => "es_sm100_mxfp8_blockscaled_grouped_quant",
             Self::BulkRead => "bulk_read",
         }
     }
@@ -55,6 +65,8 @@ pub enum ElementType {
     F32,
     /// 8-bit float, 4 exponent bits, 3 mantissa bits, no infinity (`float8_e4m3fn`).
     E4m3,
+    /// A power of two, `2^(byte - 127)`; 255 is NaN (`float8_e8m0fnu`).
+    E8m0,
     /// Signed 32-bit integer.
     I32,
     /// Unsigned 32-bit integer.
@@ -69,7 +81,7 @@ impl ElementType {
         match self {
             Self::Bf16 | Self::F16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::E4m3 | Self::U8 => 1,
+            Self::E4m3 | Self::E8m0 | Self::U8 => 1,
         }
     }
 
@@ -80,6 +92,7 @@ impl ElementType {
             Self::F16 => "f16",
             Self::F32 => "f32",
             Self::E4m3 => "e4m3",
+            Self::E8m0 => "e8m0",
             Self::I32 => "i32",
             Self::U32 => "u32",
             Self::U8 => "u8",
@@ -98,16 +111,22 @@ pub struct Variant {
     pub op: Op,
     /// GPU family.
     pub arch: Arch,
+    /// Element type of the activations.
+    pub input: ElementType,
     /// Element type of the output.
     pub output: ElementType,
     /// Tile of activations x weights x reduction, in elements (a probe: bytes of one copy).
     pub tile: [u32; 3],
+    /// Rows of the boxes of the tensor maps: activations, the same in a smaller box, weights. 0 for none.
+    pub box_rows: [u32; 3],
     /// Stages of the shared-memory ring.
     pub stages: u32,
     /// CTAs of a cluster (`.reqnctapercluster` of the entry); a grid is a multiple of it.
     pub cluster: u32,
     /// Threads of a CTA; also the `.maxntid` of the entry.
     pub threads: u32,
+    /// CTAs that a multiprocessor holds at once; also the `.minnctapersm` of the entry.
+    pub ctas_per_sm: u32,
     /// Registers per thread at launch, at most: the budget that `cargo xtask ptxas` holds the kernel to.
     pub registers: u32,
     /// Dynamic shared memory of a CTA, in bytes.
@@ -122,11 +141,14 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
         module: "fp8_block_sm90",
         op: Op::Fp8BlockwiseGroupedMm,
         arch: Arch::Sm90a,
+        input: ElementType::E4m3,
         output,
         tile: [fp8_block::TILE, fp8_block::TILE, fp8_block::TILE_K],
+        box_rows: [fp8_block::TOKEN_BOX_ROWS, fp8_block::TOKEN_BOX_ROWS_SMALL, fp8_block::TILE],
         stages: fp8_block::STAGES,
         cluster: fp8_block::CLUSTER,
         threads: fp8_block::THREADS,
+        ctas_per_sm: 1,
         registers: 168,
         smem_bytes: fp8_block::SMEM_BYTES,
         param_bytes: size_of::<fp8_block::Fp8BlockParams>() as u32,
@@ -139,11 +161,14 @@ const BULK_READ_SM90: Variant = Variant {
     module: "bulk_read_sm90",
     op: Op::BulkRead,
     arch: Arch::Sm90a,
+    input: ElementType::U8,
     output: ElementType::U8,
     tile: [bulk_read::CHUNK_BYTES, 1, 1],
+    box_rows: [0; 3],
     stages: bulk_read::STAGES,
     cluster: 1,
     threads: bulk_read::THREADS,
+    ctas_per_sm: 1,
     registers: 40,
     smem_bytes: bulk_read::SMEM_BYTES,
     param_bytes: size_of::<bulk_read::BulkReadParams>() as u32,
@@ -169,10 +194,11 @@ mod tests {
     }
 
     #[test]
-    fn every_variant_fits_a_hopper_sm() {
+    fn every_variant_fits_a_multiprocessor() {
         for v in VARIANTS {
             assert!(v.smem_bytes <= 232_448 && v.threads <= 1024);
-            assert!(v.registers * v.threads <= 65_536);
+            assert!(v.registers * v.threads * v.ctas_per_sm <= 65_536);
+            assert!((v.smem_bytes + 1024) * v.ctas_per_sm <= 228 * 1024);
         }
     }
 }

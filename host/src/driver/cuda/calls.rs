@@ -386,7 +386,9 @@ fn encode(
 ) -> Result<TensorMap> {
     spec.validate()?;
     let element = match spec.element {
-        ElementType::U8 | ElementType::E4m3 => DataType::CU_TENSOR_MAP_DATA_TYPE_UINT8,
+        ElementType::U8 | ElementType::E4m3 | ElementType::E8m0 => {
+            DataType::CU_TENSOR_MAP_DATA_TYPE_UINT8
+        }
         ElementType::Bf16 => DataType::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
         ElementType::F16 => DataType::CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
         ElementType::F32 => DataType::CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
