@@ -5,10 +5,10 @@ use crate::driver::cuda::Cuda;
 use crate::driver::{Driver, Event, Function, FunctionAttributes, Graph, Module, Stream};
 use crate::error::{Error, Result};
 use crate::memory::DeviceBuffer;
+use crate::ops::Operation;
 use crate::plan::Plan;
 use crate::ptx::PtxModule;
 use crate::runtime::{self, Checks, Prepared};
-use crate::tensor::Fp8GroupedMmTensors;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,6 +74,28 @@ impl DeviceInfo {
             l2_bytes: 60 << 20,
             memory_bytes: 141 << 30,
             driver_version: Version { major: 13, minor: 0 },
+        }
+    }
+
+    /// A B200, to plan without one.
+    pub fn b200() -> Self {
+        Self {
+            name: "NVIDIA B200".to_owned(),
+            capability: (10, 0),
+            sm_count: 148,
+            l2_bytes: 126 << 20,
+            memory_bytes: 180 << 30,
+            ..Self::h200()
+        }
+    }
+
+    /// A B300, to plan without one.
+    pub fn b300() -> Self {
+        Self {
+            name: "NVIDIA B300".to_owned(),
+            capability: (10, 3),
+            memory_bytes: 268 << 30,
+            ..Self::b200()
         }
     }
 }
@@ -195,7 +217,7 @@ impl Device {
     ///
     /// [`Error::PlanForAnotherDevice`], everything that [`PtxModule::check`] refuses, [`Error::Jit`],
     /// [`Error::KernelMissing`], or what the driver answers.
-    pub fn prepare(&self, plan: &Plan) -> Result<Prepared> {
+    pub fn prepare<O: Operation>(&self, plan: &Plan<O>) -> Result<Prepared<O>> {
         self.prepare_on(plan, Stream::DEFAULT)
     }
 
@@ -205,7 +227,7 @@ impl Device {
     /// # Errors
     ///
     /// [`Error::Capturing`], and as [`prepare`](Self::prepare).
-    pub fn prepare_on(&self, plan: &Plan, stream: Stream) -> Result<Prepared> {
+    pub fn prepare_on<O: Operation>(&self, plan: &Plan<O>, stream: Stream) -> Result<Prepared<O>> {
         self.check_plan(plan)?;
         let kernel = self.load_on(plan.variant(), stream)?;
         Ok(Prepared::new(self.clone(), plan.clone(), kernel))
@@ -238,7 +260,11 @@ impl Device {
     /// # Errors
     ///
     /// As [`prepare`](Self::prepare).
-    pub fn prepare_from(&self, plan: &Plan, ptx: &PtxModule) -> Result<Prepared> {
+    pub fn prepare_from<O: Operation>(
+        &self,
+        plan: &Plan<O>,
+        ptx: &PtxModule,
+    ) -> Result<Prepared<O>> {
         self.check_plan(plan)?;
         ptx.check(self.info().driver_version)?;
         let module = self.shared.driver.load_module(ptx.name, &ptx.text)?;
@@ -251,11 +277,11 @@ impl Device {
     /// # Errors
     ///
     /// [`Error::NotPrepared`], and as [`Prepared::launch`].
-    pub fn launch(
+    pub fn launch<O: Operation>(
         &self,
-        plan: &Plan,
+        plan: &Plan<O>,
         stream: Stream,
-        tensors: &Fp8GroupedMmTensors<'_>,
+        tensors: &O::Tensors<'_>,
     ) -> Result<()> {
         self.check_plan(plan)?;
         let variant = plan.variant();
@@ -263,7 +289,7 @@ impl Device {
         runtime::launch(self, plan, kernel, Checks::default(), None, stream, tensors)
     }
 
-    fn check_plan(&self, plan: &Plan) -> Result<()> {
+    fn check_plan<O>(&self, plan: &Plan<O>) -> Result<()> {
         let (planned, have) = (plan.device(), self.info());
         // The grid follows the number of SMs, the kernel the capability; nothing else matters.
         if planned.capability != have.capability || planned.sm_count != have.sm_count {

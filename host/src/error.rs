@@ -1,11 +1,8 @@
 //! Everything that this crate can refuse, as one enum.
-//!
 //! Every variant carries its facts as fields, so that a service can act on them, and displays as one
 //! sentence that names the tensor or field, what was given, what is allowed, and what to do.
 
-use crate::abi::ElementType;
-use crate::device::Version;
-use std::io::ErrorKind;
+use crate::{abi::ElementType, device::Version};
 
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -14,7 +11,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    // ---- the problem's own numbers ------------------------------------------------------------
     /// A size is outside its range.
     #[error("`{field}` is {given}, but it must be between {min} and {max}: {remedy}")]
     OutOfRange {
@@ -47,15 +43,23 @@ pub enum Error {
         /// The type asked for.
         given: ElementType,
     },
+    /// The input of the quantiser cannot have this element type.
+    #[error("`input` is to be {}, but only bf16 and f16 are quantised: convert it before the call", given.name())]
+    InputType {
+        /// The type asked for.
+        given: ElementType,
+    },
     /// The problem has more tiles than a launch can number.
     #[error(
-        "`rows`, `experts` and `n` make up to {given} tiles, but a launch numbers at most {max}: split the rows over several calls"
+        "`rows`, `experts` and `{side}` make up to {given} tiles, but a launch numbers at most {max}: split the rows over several calls"
     )]
     TooManyTiles {
         /// Upper bound of the number of tiles.
         given: u64,
         /// The largest number of tiles of one launch.
         max: u64,
+        /// The field that makes tiles beside the rows: columns, or elements of a row.
+        side: &'static str,
     },
     /// A tensor is larger than any address can reach.
     #[error("the size of `{tensor}` in bytes does not fit 64 bits: split the problem")]
@@ -63,7 +67,6 @@ pub enum Error {
         /// The tensor.
         tensor: &'static str,
     },
-
     // ---- the tensors of a call ----------------------------------------------------------------
     /// A tensor has another element type.
     #[error("`{tensor}` holds {}, but {} is needed: convert it before the call", given.name(), expected.name())]
@@ -105,9 +108,11 @@ pub enum Error {
     },
     /// The offsets carry the total as one more entry.
     #[error(
-        "`expert_offsets` has {given} entries for {experts} experts: pass the first {experts}, without the total at the end"
+        "`{tensor}` has {given} entries for {experts} experts: pass the first {experts}, without the total at the end"
     )]
     OffsetsWithTotal {
+        /// The tensor.
+        tensor: &'static str,
         /// Its number of entries.
         given: u64,
         /// The number of experts.
@@ -231,7 +236,6 @@ pub enum Error {
         /// The shape needed, in words.
         layout: &'static str,
     },
-
     // ---- the machine --------------------------------------------------------------------------
     /// The CUDA driver library cannot be opened.
     #[error(
@@ -308,7 +312,6 @@ pub enum Error {
         /// The device at hand.
         have: String,
     },
-
     // ---- kernels as PTX -----------------------------------------------------------------------
     /// The PTX is newer than the driver's compiler.
     #[error(
@@ -374,7 +377,7 @@ pub enum Error {
         /// The file.
         path: String,
         /// Why.
-        kind: ErrorKind,
+        kind: std::io::ErrorKind,
     },
     /// The driver refused to compile the PTX.
     #[error("the driver refused module `{module}` ({name}, code {code}): {log}")]
@@ -396,7 +399,6 @@ pub enum Error {
         /// The kernel.
         symbol: String,
     },
-
     // ---- order of calls -----------------------------------------------------------------------
     /// The stream is being captured into a graph, where this is not possible.
     #[error("`{operation}` cannot run while its stream is being captured: {remedy}")]
@@ -436,7 +438,6 @@ pub enum Error {
         /// What is allowed, in words.
         allowed: &'static str,
     },
-
     // ---- what the driver answers --------------------------------------------------------------
     /// The device has no memory left. Nothing changed; a smaller request may succeed.
     #[error(

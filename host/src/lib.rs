@@ -112,9 +112,11 @@ pub mod cpu;
 pub mod device;
 pub mod driver;
 mod error;
+#[cfg(test)]
+mod made_up;
 mod memory;
+mod ops;
 pub mod plan;
-mod problem;
 pub mod ptx;
 mod runtime;
 mod tensor;
@@ -124,9 +126,13 @@ pub use device::{Device, DeviceInfo, EventHandle, GraphHandle, Kernel, StreamHan
 pub use driver::{Driver, Stream};
 pub use error::{Error, Result};
 pub use expert_gemm_kernels::abi;
-pub use expert_gemm_kernels::abi::{ElementType, GroupStatus};
+pub use expert_gemm_kernels::abi::{ElementType, GroupStatus, ScaleRule};
 pub use memory::{DeviceBuffer, Plain};
+pub use ops::{
+    Fp8GroupedMm, Fp8GroupedMmTensors, MAX_EXPERTS, MAX_ROWS, MAX_SCALE_ROWS, MAX_SIDE,
+    MAX_WEIGHT_BYTES, Mxfp8GroupedMm, Mxfp8GroupedMmTensors, Mxfp8GroupedQuant,
+    Mxfp8GroupedQuantTensors, Operation,
+};
 pub use plan::Plan;
-pub use problem::{Fp8GroupedMm, MAX_EXPERTS, MAX_ROWS, MAX_SIDE, MAX_WEIGHT_BYTES};
 pub use runtime::{Checks, Prepared};
-pub use tensor::{DeviceTensor, Dims, Fp8GroupedMmTensors, MAX_RANK};
+pub use tensor::{DeviceTensor, Dims, MAX_RANK};

@@ -77,7 +77,7 @@ impl DeviceBuffer {
         element: ElementType,
         shape: &[u64],
     ) -> Result<DeviceTensor<'_>> {
-        let given = crate::problem::size(shape, element).unwrap_or(u64::MAX);
+        let given = crate::ops::size(shape, element).unwrap_or(u64::MAX);
         self.check(offset, given)?;
         Ok(DeviceTensor::new(self.address.saturating_add(offset), element, shape))
     }

@@ -26,8 +26,13 @@ impl Judged {
             k: problem.spec.k as u32,
         };
         let entries = tables.sizes.iter().zip(&tables.offsets);
-        let groups: Vec<Group> = entries.map(|(&s, &offset)| shape.group(s, offset)).collect();
-        let mut writers = vec![Vec::new(); problem.rows()];
+        let groups = entries.map(|(&size, &offset)| shape.group(size, offset)).collect();
+        Self::of_groups(groups, problem.rows())
+    }
+
+    /// The verdict on groups that were judged one by one.
+    pub fn of_groups(groups: Vec<Group>, rows: usize) -> Self {
+        let mut writers = vec![Vec::new(); rows];
         for (expert, group) in groups.iter().enumerate() {
             for writers in &mut writers[group.first_row as usize..][..group.rows as usize] {
                 writers.push(expert);

@@ -7,6 +7,7 @@
 //! | [`wgmma_model`] | the Hopper tensor core, bit for bit, and the promotion of the kernel on top |
 //! | [`mod@reference`], [`bound`] | the exact sum in `f64`, and how far from it a correct kernel may be |
 //! | [`metrics`], [`judge`] | comparison of outputs, with reports that a person can read |
+//! | [`mx`] | the MXFP8 operations: problems, models, judgement |
 //! | [`cpu`] | the CPU backend on such problems, and what it promises |
 //! | [`gpu`] | device access, guard zones, and the rule for skipping without a GPU |
 
@@ -18,6 +19,7 @@ pub mod e4m3;
 pub mod gpu;
 pub mod judge;
 pub mod metrics;
+pub mod mx;
 pub mod narrow;
 pub mod problem;
 pub mod quantise;

@@ -106,7 +106,7 @@ fn fill_gaussian(rng: &mut Rng, codes: &mut [u8]) {
 }
 
 /// Inverse of the normal distribution function, by bisection.
-fn normal_quantile(probability: f64) -> f64 {
+pub(crate) fn normal_quantile(probability: f64) -> f64 {
     let (mut low, mut high) = (-9.0, 9.0);
     for _ in 0..50 {
         let middle = f64::midpoint(low, high);

@@ -1,7 +1,7 @@
 //! The group tables as disjoint runs of rows.
 
 use crate::abi::{GroupStatus, Problem};
-use crate::problem::Fp8GroupedMm;
+use crate::ops::Fp8GroupedMm;
 
 /// Most rows of a segment: what one task computes against a block of weights that it decodes once.
 pub(super) const MAX_SEGMENT_ROWS: usize = 96;

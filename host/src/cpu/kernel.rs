@@ -16,7 +16,7 @@
 use super::HostTensors;
 use super::decode::{decode, transpose};
 use super::groups::{MAX_SEGMENT_ROWS, Segment};
-use crate::problem::Fp8GroupedMm;
+use crate::ops::Fp8GroupedMm;
 
 /// Edge of a scale block.
 pub(super) const BLOCK: usize = crate::abi::SCALE_BLOCK as usize;

@@ -17,7 +17,7 @@ mod kernel;
 
 use crate::abi::{ElementType, GroupStatus};
 use crate::error::{Error, Result};
-use crate::problem::Fp8GroupedMm;
+use crate::ops::Fp8GroupedMm;
 use half::{bf16, f16};
 use rayon::prelude::*;
 

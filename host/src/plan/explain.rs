@@ -1,10 +1,11 @@
 //! A plan in words.
 
 use super::{Candidate, Plan, Refusal, Verdict};
+use crate::ops::Operation;
 use crate::ptx::PtxModule;
 use std::fmt;
 
-impl Plan {
+impl<O: Operation> Plan<O> {
     /// The whole decision as text: the problem, every kernel considered and why it was refused, the
     /// chosen one with its tile, pipeline, registers and shared memory, and the least work there is.
     pub fn explain(&self) -> String {
@@ -15,7 +16,10 @@ impl Plan {
         let variant = candidate.variant;
         match candidate.verdict {
             Verdict::Eligible { padded_macs } => {
-                format!("eligible, {} multiply-adds with padding", scaled(padded_macs))
+                format!("eligible, {}{} with padding", scaled(padded_macs), O::UNIT)
+            }
+            Verdict::Refused(Refusal::Input) => {
+                format!("refused: reads {}", variant.input.name())
             }
             Verdict::Refused(Refusal::Output) => {
                 format!("refused: writes {}", variant.output.name())
@@ -32,13 +36,11 @@ impl Plan {
     }
 }
 
-impl fmt::Display for Plan {
+impl<O: Operation> fmt::Display for Plan<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (p, v) = (self.problem(), self.variant());
         writeln!(f, "{}", v.op.name())?;
-        let (rows, experts, n, k) = (p.rows, p.experts, p.n, p.k);
-        let output = p.output.name();
-        writeln!(f, "  problem   {rows} rows, {experts} experts, N {n}, K {k}, e4m3 to {output}")?;
+        writeln!(f, "  problem   {}", p.describe())?;
         writeln!(f, "  device    {}", self.device())?;
         writeln!(f, "  kernels")?;
         for candidate in self.candidates() {
@@ -49,11 +51,9 @@ impl fmt::Display for Plan {
         let [tile_m, tile_n, tile_k] = v.tile;
         let (stages, threads, registers) = (v.stages, v.threads, v.registers);
         writeln!(f, "  tile      {tile_m} x {tile_n} x {tile_k}, {stages} stages")?;
-        writeln!(
-            f,
-            "  forms     experts with at most 64 rows in a tile: weights x tokens, 8, 16, 32 or 64 \
-             token columns; others: 128 x 128"
-        )?;
+        if let Some(forms) = O::FORMS {
+            writeln!(f, "  forms     {forms}")?;
+        }
         writeln!(f, "  block     {threads} threads, {registers} registers each at launch")?;
         let (smem, max) = (v.smem_bytes, self.device().smem_optin_bytes);
         writeln!(f, "            {smem} of {max} bytes of shared memory")?;
@@ -62,12 +62,14 @@ impl fmt::Display for Plan {
         } else {
             let tiles = p.max_tiles();
             let (grid, cluster) = (self.grid(), v.cluster);
-            writeln!(
-                f,
-                "  grid      {grid} blocks in clusters of {cluster}, persistent, for up to {tiles} tiles"
-            )?;
+            write!(f, "  grid      {grid} blocks")?;
+            if cluster > 1 {
+                write!(f, " in clusters of {cluster}")?;
+            }
+            writeln!(f, ", persistent, for up to {tiles} tiles")?;
         }
         let flop = scaled(p.flops());
+        let [rows, experts] = p.rows_and_experts();
         let (least, most) = (p.min_bytes(experts.min(1)), p.min_bytes(experts.min(rows)));
         writeln!(f, "  work      {flop}FLOP; at least {}B moved with one active", scaled(least))?;
         writeln!(f, "            expert, {}B with as many as there can be", scaled(most))?;

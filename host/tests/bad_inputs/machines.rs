@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use super::world::{PROBLEM, World, at};
-use expert_gemm::abi::{Arch, VARIANTS};
+use expert_gemm::abi::{ABI_VERSION, Arch, VARIANTS};
 use expert_gemm::driver::cuda::Cuda;
 use expert_gemm::driver::mock::MockDriver;
 use expert_gemm::driver::{L2Promotion, OutOfBounds, Swizzle, TensorMapSpec};
@@ -10,7 +10,6 @@ use expert_gemm::ptx::PtxModule;
 use expert_gemm::{
     Device, DeviceInfo, Dims, Driver, ElementType, Error, Fp8GroupedMm, Result, Stream, Version,
 };
-use std::borrow::Cow;
 use std::path::Path;
 
 fn outcome(
@@ -46,9 +45,10 @@ fn plan_for(device: &Device) -> Result<expert_gemm::Plan> {
     PROBLEM.plan(device.info())
 }
 
-/// Prepares the good plan from a module with this text.
+/// Prepares the good plan from a module with this text, where `{abi}` stands for the contract's version.
 fn prepare_text(device: &Device, text: &'static str) -> Result<()> {
-    let ptx = PtxModule { name: "fp8_block_sm90", arch: Arch::Sm90a, text: Cow::Borrowed(text) };
+    let text = text.replace("{abi}", &ABI_VERSION.to_string());
+    let ptx = PtxModule { name: "fp8_block_sm90", arch: Arch::Sm90a, text: text.into() };
     device.prepare_from(&plan_for(device)?, &ptx).map(drop)
 }
 
@@ -67,7 +67,7 @@ fn map(change: impl FnOnce(&mut TensorMapSpec)) -> Result<()> {
     MockDriver::h200().encode_tensor_map(&spec).map(drop)
 }
 
-const STAMP: &str = ".version 8.0\n.target sm_90a\n.visible .const .u32 EXPERT_GEMM_ABI = 1;\n";
+const STAMP: &str = ".version 8.0\n.target sm_90a\n.visible .const .u32 EXPERT_GEMM_ABI = {abi};\n";
 
 pub(crate) fn all() -> Vec<Outcome> {
     [devices(), modules(), order(), faults(), maps()].into_iter().flatten().collect()
@@ -154,7 +154,7 @@ fn modules() -> Vec<Outcome> {
             "PTX newer than the driver",
             "PTX 8.6",
             MockDriver::new(old),
-            ".version 8.6\n.target sm_90a\n.visible .const .u32 EXPERT_GEMM_ABI = 1;\n",
+            ".version 8.6\n.target sm_90a\n.visible .const .u32 EXPERT_GEMM_ABI = {abi};\n",
             |e| matches!(e, Error::PtxTooNew { max: Version { major: 8, minor: 2 }, .. }),
         ),
         text(
@@ -168,7 +168,7 @@ fn modules() -> Vec<Outcome> {
             "PTX of another target",
             "sm_100a",
             h200(),
-            ".version 8.0\n.target sm_100a\n.visible .const .u32 EXPERT_GEMM_ABI = 1;\n",
+            ".version 8.0\n.target sm_100a\n.visible .const .u32 EXPERT_GEMM_ABI = {abi};\n",
             |e| matches!(e, Error::PtxTarget { expected: "sm_90a", .. }),
         ),
         text("PTX without a stamp", "stamp", h200(), ".version 8.0\n.target sm_90a\n", |e| {

@@ -183,7 +183,7 @@ const SHAPES: &[Row] = &[
         "expert_offsets with the total",
         "without the total",
         |t, _| t.expert_offsets = shaped(t.expert_offsets, &[EXPERTS + 1]),
-        |e| matches!(e, Error::OffsetsWithTotal { given: 5, experts: 4 }),
+        |e| matches!(e, Error::OffsetsWithTotal { tensor: "expert_offsets", given: 5, experts: 4 }),
     ),
     (
         "expert_offsets too short",

@@ -1,0 +1,82 @@
+//! What the grouped products have in common: activations and weights behind tensor maps, tiles of the output.
+
+use super::Work;
+use super::limits::row_tiles;
+use crate::abi::{ElementType, Variant};
+use crate::driver::{L2Promotion, OutOfBounds, Swizzle, TensorMapSpec};
+use crate::tensor::Dims;
+
+/// Bytes of a row of a box: one 128-byte swizzle atom, 128 elements of one byte.
+const BOX_BYTES: u64 = 128;
+
+/// The matrices of a grouped product, both of one-byte elements.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Operands {
+    /// Address of the activations `[rows, k]`.
+    pub(super) a: u64,
+    /// Address of the weights `[experts, n, k]`.
+    pub(super) b: u64,
+    pub(super) shape: Shape,
+}
+
+/// The numbers of a grouped product.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Shape {
+    pub(super) rows: u64,
+    pub(super) experts: u64,
+    pub(super) n: u64,
+    pub(super) k: u64,
+}
+
+impl Operands {
+    /// What the maps depend on beside the shapes.
+    pub(crate) const fn addresses(&self) -> [u64; 2] {
+        [self.a, self.b]
+    }
+
+    /// The activations, the same in a smaller box, the weights; `None` where a kernel has no use for one.
+    pub(crate) fn maps(&self, box_rows: [u32; 3]) -> [Option<TensorMapSpec>; 3] {
+        let Self { a, b, shape: Shape { rows, experts, n, k } } = *self;
+        let map = |address, dims: &[u64], strides: &[u64], box_dims: &[u64]| TensorMapSpec {
+            element: ElementType::U8,
+            address,
+            dims: Dims::new(dims),
+            strides_bytes: Dims::new(strides),
+            box_dims: Dims::new(box_dims),
+            swizzle: Swizzle::Bytes128,
+            l2_promotion: L2Promotion::Bytes256,
+            out_of_bounds: OutOfBounds::Zero,
+        };
+        let tokens = |box_rows: u64| map(a, &[k, rows], &[k], &[BOX_BYTES, box_rows]);
+        let weights = |box_rows: u64| {
+            map(b, &[k, n, experts], &[k, k.saturating_mul(n)], &[BOX_BYTES, box_rows, 1])
+        };
+        let used = |rows: u32| (rows != 0).then_some(u64::from(rows));
+        let [large, small, columns] = box_rows.map(used);
+        [large.map(tokens), small.map(tokens), columns.map(weights)]
+    }
+}
+
+impl Shape {
+    /// The blocks of a cluster take neighbouring column blocks, so an odd last one leaves a block idle.
+    pub(super) fn most_work(self, variant: &Variant) -> Work {
+        let [rows, columns, _] = variant.tile.map(|side| u64::from(side.max(1)));
+        let (row_tiles, column_tiles) =
+            (row_tiles(self.rows, self.experts, rows), self.n.div_ceil(columns));
+        let cluster = u64::from(variant.cluster.max(1));
+        let tile_cost = u128::from(rows).saturating_mul(u128::from(columns));
+        Work {
+            clusters: row_tiles.saturating_mul(column_tiles.div_ceil(cluster)),
+            tiles: row_tiles.saturating_mul(column_tiles),
+            tile_cost: tile_cost.saturating_mul(u128::from(self.k)),
+        }
+    }
+
+    /// A multiply and an add for each product, when every row is owned by an expert.
+    pub(super) const fn flops(self) -> u128 {
+        if self.experts == 0 {
+            return 0;
+        }
+        2 * self.rows as u128 * self.n as u128 * self.k as u128
+    }
+}

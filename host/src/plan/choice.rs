@@ -1,0 +1,146 @@
+//! Which kernel serves, and with how many blocks.
+
+use crate::abi::{Arch, Variant};
+use crate::device::DeviceInfo;
+use crate::error::{Error, Result};
+use crate::ops::Operation;
+
+/// Why a kernel cannot serve a problem on a device.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Refusal {
+    /// It reads another element type.
+    Input,
+    /// It writes another element type.
+    Output,
+    /// It is built for another GPU family.
+    Arch,
+    /// It needs more shared memory than the device offers.
+    SharedMemory,
+}
+
+/// What the planner thinks of one kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It could serve.
+    Eligible {
+        /// Multiply-adds (for a quantiser: elements) that the device spends on it, padding and idle
+        /// multiprocessors included, when the rows are split as badly as they can be. The lowest wins.
+        padded_macs: u128,
+    },
+    /// It cannot.
+    Refused(Refusal),
+}
+
+/// One kernel that the planner looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// The kernel.
+    pub variant: &'static Variant,
+    /// What the planner thinks of it.
+    pub verdict: Verdict,
+}
+
+pub(super) fn candidates<O: Operation>(
+    variants: &'static [Variant],
+    problem: &O,
+    device: &DeviceInfo,
+) -> Vec<Candidate> {
+    let of_the_operation = variants.iter().filter(|variant| variant.op == O::OP);
+    of_the_operation
+        .map(|variant| Candidate { variant, verdict: judge(variant, problem, device) })
+        .collect()
+}
+
+fn judge<O: Operation>(variant: &Variant, problem: &O, device: &DeviceInfo) -> Verdict {
+    let [input, output] = problem.elements();
+    if variant.input != input {
+        return Verdict::Refused(Refusal::Input);
+    }
+    if variant.output != output {
+        return Verdict::Refused(Refusal::Output);
+    }
+    if !variant.arch.runs_on(device.capability) {
+        return Verdict::Refused(Refusal::Arch);
+    }
+    if u64::from(variant.smem_bytes) > device.smem_optin_bytes {
+        return Verdict::Refused(Refusal::SharedMemory);
+    }
+    let work = problem.most_work(variant);
+    let places = u128::from(places(variant, device).max(1));
+    let waves = u128::from(work.tiles).div_ceil(places);
+    Verdict::Eligible { padded_macs: waves.saturating_mul(places).saturating_mul(work.tile_cost) }
+}
+
+/// Blocks that the device holds at once.
+fn places(variant: &Variant, device: &DeviceInfo) -> u32 {
+    device.sm_count.saturating_mul(variant.ctas_per_sm.max(1))
+}
+
+/// As many clusters as there can be work for, and as fit the multiprocessors.
+pub(super) fn grid<O: Operation>(variant: &Variant, problem: &O, device: &DeviceInfo) -> u32 {
+    if problem.is_empty() {
+        return 0;
+    }
+    let cluster = variant.cluster.max(1);
+    let room = u64::from((places(variant, device) / cluster).max(1));
+    problem.most_work(variant).clusters.clamp(1, room) as u32 * cluster
+}
+
+pub(super) fn choose<O: Operation>(
+    candidates: &[Candidate],
+    problem: &O,
+    device: &DeviceInfo,
+) -> Result<&'static Variant> {
+    let best = candidates
+        .iter()
+        .filter_map(|candidate| match candidate.verdict {
+            Verdict::Eligible { padded_macs } => Some((padded_macs, candidate.variant)),
+            Verdict::Refused(_) => None,
+        })
+        .min_by_key(|(padded_macs, _)| *padded_macs);
+    if let Some((_, variant)) = best {
+        return Ok(variant);
+    }
+    let short = candidates.iter().find(|c| c.verdict == Verdict::Refused(Refusal::SharedMemory));
+    if let Some(Candidate { variant, .. }) = short {
+        return Err(Error::SharedMemory {
+            symbol: variant.symbol,
+            needed_bytes: u64::from(variant.smem_bytes),
+            available_bytes: device.smem_optin_bytes,
+        });
+    }
+    Err(Error::UnsupportedDevice {
+        op: O::NAME,
+        needs: needs(candidates, problem),
+        capability: device.capability,
+        name: device.name.clone(),
+    })
+}
+
+/// The GPU families whose kernels would serve, in words.
+fn needs<O: Operation>(candidates: &[Candidate], problem: &O) -> String {
+    let mut families: Vec<Arch> = Vec::new();
+    for candidate in candidates {
+        let arch = candidate.variant.arch;
+        if candidate.verdict == Verdict::Refused(Refusal::Arch) && !families.contains(&arch) {
+            families.push(arch);
+        }
+    }
+    if families.is_empty() {
+        let [input, output] = problem.elements().map(crate::ElementType::name);
+        return format!("a kernel from {input} to {output}, which this build does not have");
+    }
+    let families = families.into_iter().map(|arch| {
+        format!("{} (compute capability {})", arch.name(), capabilities(arch).join(" or "))
+    });
+    families.collect::<Vec<_>>().join(" or ")
+}
+
+/// Every compute capability of a family.
+fn capabilities(arch: Arch) -> Vec<String> {
+    // Far beyond the capabilities that exist: the family itself says which are its own.
+    let all = (0..32).flat_map(|major| (0..16).map(move |minor| (major, minor)));
+    all.filter(|&capability| arch.runs_on(capability))
+        .map(|(major, minor)| format!("{major}.{minor}"))
+        .collect()
+}

@@ -1,0 +1,213 @@
+use super::*;
+use crate::abi::{ElementType, ScaleRule};
+use crate::error::Error;
+use crate::made_up;
+use crate::ops::{Mxfp8GroupedMm, Mxfp8GroupedQuant};
+
+fn problem() -> Fp8GroupedMm {
+    Fp8GroupedMm { rows: 8192, experts: 32, n: 4096, k: 7168, output: ElementType::Bf16 }
+}
+
+#[test]
+fn the_kernel_of_the_output_type_is_chosen() {
+    let h200 = DeviceInfo::h200();
+    let plan = problem().plan(&h200).expect("plan");
+    assert_eq!((plan.variant().symbol, plan.grid()), ("fp8_block_sm90_bf16", 132));
+    assert!(plan.grid().is_multiple_of(plan.variant().cluster));
+    let f16 = Fp8GroupedMm { output: ElementType::F16, ..problem() }.plan(&h200).expect("plan");
+    assert_eq!(f16.variant().symbol, "fp8_block_sm90_f16");
+    assert_ne!(plan, f16);
+    assert_eq!(plan, problem().plan(&h200).expect("plan"));
+}
+
+#[test]
+fn small_problems_get_small_grids_and_empty_ones_none() {
+    let h200 = DeviceInfo::h200();
+    let grid = |rows, experts, n| {
+        Fp8GroupedMm { rows, experts, n, ..problem() }.plan(&h200).expect("plan").grid()
+    };
+    let cluster = VARIANTS[0].cluster;
+    assert_eq!(grid(1, 1, 128), cluster);
+    assert_eq!(grid(129, 1, 128), 2 * cluster);
+    assert_eq!(grid(8, 8, 128), 8 * cluster);
+    assert_eq!(grid(1, 512, 4096), 32);
+    assert_eq!(grid(1, 512, 128 * 3), 3u32.next_multiple_of(cluster));
+    assert_eq!(grid(0, 512, 4096), 0);
+    assert_eq!(grid(8192, 0, 4096), 0);
+}
+
+#[test]
+fn other_devices_are_answered_by_a_sentence() {
+    let name = "NVIDIA A10".to_owned();
+    let a10 = DeviceInfo { name, capability: (8, 6), ..DeviceInfo::h200() };
+    assert_eq!(
+        problem().plan(&a10).unwrap_err().to_string(),
+        "FP8 blockwise grouped GEMM needs sm_90a (compute capability 9.0); \
+         this device is sm_86 (NVIDIA A10)"
+    );
+    let small = DeviceInfo { smem_optin_bytes: 101_376, ..DeviceInfo::h200() };
+    assert!(matches!(problem().plan(&small), Err(Error::SharedMemory { .. })));
+}
+
+#[test]
+fn the_explanation_names_every_candidate_and_the_reasons() {
+    let text = problem().plan(&DeviceInfo::h200()).expect("plan").explain();
+    for word in [
+        "fp8_block_sm90_bf16",
+        "fp8_block_sm90_f16",
+        "refused",
+        "writes f16",
+        "128 x 128 x 128",
+        "registers",
+        "shared memory",
+        "132 blocks",
+        "sm_90a",
+        "at most 64 rows",
+        "FLOP",
+    ] {
+        assert!(text.contains(word), "{word} in\n{text}");
+    }
+}
+
+const MM: Mxfp8GroupedMm = Mxfp8GroupedMm {
+    rows: 8192,
+    experts: 32,
+    n: 4096,
+    k: 7168,
+    scale_rows: 12_160,
+    output: ElementType::Bf16,
+};
+
+const QUANT: Mxfp8GroupedQuant = Mxfp8GroupedQuant {
+    rows: 8192,
+    experts: 32,
+    k: 7168,
+    scale_rows: 12_160,
+    input: ElementType::Bf16,
+    rule: ScaleRule::Sgl,
+};
+
+fn made_up<O: Operation>(problem: O, device: &DeviceInfo) -> Result<Plan<O>> {
+    Plan::among(&made_up::VARIANTS, problem, device)
+}
+
+fn symbol<O: Operation>(problem: O, device: &DeviceInfo) -> &'static str {
+    made_up(problem, device).expect("plan").variant().symbol
+}
+
+#[test]
+fn the_kernel_of_the_operation_the_device_and_the_types_is_chosen() {
+    let (h200, b200, b300) = (DeviceInfo::h200(), DeviceInfo::b200(), DeviceInfo::b300());
+    assert_eq!(symbol(MM, &h200), "gemm_90_bf16");
+    assert_eq!(symbol(MM, &b200), "gemm_100_bf16");
+    assert_eq!(symbol(MM, &b300), "gemm_100_bf16");
+    assert_eq!(symbol(Mxfp8GroupedMm { output: ElementType::F16, ..MM }, &b300), "gemm_100_f16");
+    assert_eq!(symbol(QUANT, &h200), "quant_90_bf16");
+    let f16 = Mxfp8GroupedQuant { input: ElementType::F16, ..QUANT };
+    assert_eq!(symbol(f16, &h200), "quant_90_f16");
+    let candidates = made_up(f16, &h200).expect("plan").candidates().to_vec();
+    let verdicts: Vec<_> = candidates.iter().map(|c| (c.variant.symbol, c.verdict)).collect();
+    assert_eq!(verdicts[0], ("quant_90_bf16", Verdict::Refused(Refusal::Input)));
+    assert_eq!(verdicts.len(), 3);
+}
+
+#[test]
+fn the_grid_of_the_quantiser_follows_its_items_and_the_blocks_that_fit() {
+    let h200 = DeviceInfo::h200();
+    let grid = |rows, experts, k| {
+        let problem = Mxfp8GroupedQuant { rows, experts, k, ..QUANT };
+        made_up(problem, &h200).expect("plan").grid()
+    };
+    let full = 132 * crate::abi::mxfp8_quant::CTAS_PER_SM;
+    assert_eq!(grid(1, 1, 128), 1);
+    assert_eq!(grid(1, 1, 128 * 16), 1);
+    assert_eq!(grid(1, 1, 128 * 17), 2);
+    assert_eq!(grid(8, 8, 128 * 16), 8);
+    assert_eq!(grid(129, 1, 128 * 16), 2);
+    // Four experts of a row each, 56 items a row of atoms: 14 blocks of 16.
+    assert_eq!(grid(4, 4, 7168), 14);
+    // 8192 rows of 32 experts are 95 rows of atoms at worst.
+    assert_eq!(grid(8192, 32, 7168), (95 * 56u32).div_ceil(16));
+    assert_eq!(grid(1 << 20, 32, 7168), full);
+    assert_eq!([grid(0, 4, 128), grid(4, 0, 128)], [0, 0]);
+}
+
+#[test]
+fn blocks_that_share_a_multiprocessor_are_counted() {
+    let mut shared = made_up::VARIANTS[0];
+    shared.ctas_per_sm = 2;
+    let h200 = DeviceInfo::h200();
+    assert_eq!(choice::grid(&shared, &MM, &h200), 264);
+    assert_eq!(choice::grid(&made_up::VARIANTS[0], &MM, &h200), 132);
+    let odd = DeviceInfo { sm_count: 131, ..h200 };
+    assert_eq!(choice::grid(&made_up::VARIANTS[0], &MM, &odd), 130);
+}
+
+#[test]
+fn the_families_that_would_serve_are_named() {
+    let name = "NVIDIA A10".to_owned();
+    let a10 = DeviceInfo { name, capability: (8, 6), ..DeviceInfo::h200() };
+    let families = "sm_90a (compute capability 9.0) or sm_100f (compute capability 10.0 or 10.3)";
+    assert_eq!(
+        made_up(MM, &a10).unwrap_err().to_string(),
+        format!("MXFP8 grouped GEMM needs {families}; this device is sm_86 (NVIDIA A10)")
+    );
+    let error = made_up(QUANT, &a10).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("MXFP8 grouped quantisation needs {families};")), "{error}");
+    // f16 output is made up for Blackwell only.
+    let f16 = Mxfp8GroupedMm { output: ElementType::F16, ..MM };
+    assert_eq!(
+        made_up(f16, &DeviceInfo::h200()).unwrap_err().to_string(),
+        "MXFP8 grouped GEMM needs sm_100f (compute capability 10.0 or 10.3); this device is sm_90 \
+         (NVIDIA H200)"
+    );
+    assert_eq!(
+        Plan::among(&[], MM, &a10).unwrap_err().to_string(),
+        "MXFP8 grouped GEMM needs a kernel from e4m3 to bf16, which this build does not have; this \
+         device is sm_86 (NVIDIA A10)"
+    );
+    let small = DeviceInfo { smem_optin_bytes: 101_376, ..DeviceInfo::b200() };
+    assert!(matches!(made_up(MM, &small), Err(Error::SharedMemory { .. })));
+}
+
+#[test]
+fn explanations_speak_of_their_operation() {
+    let of_products =
+        ["N 4096", "12160 scale rows", "gemm_90_bf16", "multiply-adds", "clusters of 2"];
+    let of_the_quantiser = ["rule sgl", "bf16 to e4m3", "elements with padding", "a warp takes"];
+    let product = made_up(MM, &DeviceInfo::b200()).expect("plan").explain();
+    let quantiser = made_up(QUANT, &DeviceInfo::h200()).expect("plan").explain();
+    for (words, text) in [(&of_products[..], &product), (&of_the_quantiser, &quantiser)] {
+        for word in words {
+            assert!(text.contains(word), "{word} in\n{text}");
+        }
+    }
+    for (words, text) in [
+        (&["at most 64 rows", "rule"][..], &product),
+        (&["clusters", "multiply", "at most 64 rows", ", N "], &quantiser),
+    ] {
+        for word in words {
+            assert!(!text.contains(word), "{word} in\n{text}");
+        }
+    }
+}
+
+/// Every kernel that the real table has for an operation can be planned on a device of its family.
+#[test]
+fn every_shipped_kernel_is_planned_on_its_family() {
+    for variant in crate::abi::VARIANTS {
+        let devices = [DeviceInfo::h200(), DeviceInfo::b200(), DeviceInfo::b300()];
+        for device in devices.iter().filter(|device| variant.arch.runs_on(device.capability)) {
+            let served = match variant.op {
+                crate::abi::Op::Mxfp8GroupedMm => {
+                    Mxfp8GroupedMm { output: variant.output, ..MM }.plan(device).map(drop)
+                }
+                crate::abi::Op::Mxfp8GroupedQuant => {
+                    Mxfp8GroupedQuant { input: variant.input, ..QUANT }.plan(device).map(drop)
+                }
+                _ => Ok(()),
+            };
+            assert_eq!(served, Ok(()), "{} on {device}", variant.symbol);
+        }
+    }
+}

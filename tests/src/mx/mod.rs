@@ -1,0 +1,36 @@
+//! MXFP8: e4m3 codes with one power of two for each 32 elements of a row.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`quant_integer`], [`quant_float`] | a block of 32 quantised, twice: by whole numbers, and by `f32` arithmetic |
+//! | [`vectors`] | the published table of special blocks |
+//! | [`inputs`] | kinds of bf16 and f16 inputs |
+//! | [`routing`] | where the experts' scales lie: scale offsets, and hostile tables |
+//! | [`judge`] | which experts are served and what is reported, for any tables |
+//! | [`quant_problem`], [`quant_model`] | a grouped quantisation, and what it must leave behind |
+
+pub mod inputs;
+pub mod judge;
+pub mod quant_float;
+pub mod quant_integer;
+pub mod quant_model;
+pub mod quant_problem;
+pub mod routing;
+pub mod vectors;
+
+use expert_gemm_kernels::abi::scale_atoms;
+
+/// Elements that share a scale.
+pub const VECTOR: usize = scale_atoms::VECTOR as usize;
+
+/// Bits of 32 consecutive elements of a row.
+pub type Block = [u16; VECTOR];
+
+/// A quantised block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Quantised {
+    /// The scale byte.
+    pub scale: u8,
+    /// The e4m3 codes.
+    pub codes: [u8; VECTOR],
+}
