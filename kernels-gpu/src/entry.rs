@@ -33,6 +33,29 @@ mod fp8_block_sm90 {
     entry!(fp8_block_sm90_f16, F16);
 }
 
+#[cfg(any(gpu_module = "mxfp8_quant_sm90", gpu_module = "mxfp8_quant_sm100"))]
+mod mxfp8_quant {
+    use crate::abi::Mxfp8QuantParams;
+    use crate::quant::mxfp8::{Args, Bf16, F16, kernel};
+
+    macro_rules! entry {
+        ($module:literal, $symbol:ident, $input:ty) => {
+            /// Launch: as the variant table says; `p` and what it points to as the contract says.
+            #[cfg(gpu_module = $module)]
+            #[unsafe(no_mangle)]
+            unsafe extern "ptx-kernel" fn $symbol(p: Mxfp8QuantParams) {
+                // SAFETY: the host kept the contract.
+                unsafe { kernel::<$input>(&Args::new(&p)) }
+            }
+        };
+    }
+
+    entry!("mxfp8_quant_sm90", mxfp8_quant_sm90_bf16, Bf16);
+    entry!("mxfp8_quant_sm90", mxfp8_quant_sm90_f16, F16);
+    entry!("mxfp8_quant_sm100", mxfp8_quant_sm100_bf16, Bf16);
+    entry!("mxfp8_quant_sm100", mxfp8_quant_sm100_f16, F16);
+}
+
 #[cfg(gpu_module = "bulk_read_sm90")]
 mod bulk_read_sm90 {
     use crate::abi::BulkReadParams;

@@ -8,6 +8,7 @@
 //! | `ptx` | one function per instruction | GPU |
 //! | [`tile`] | nouns and verbs: rings, descriptors, raster, work lists, fragments | pure parts also for the host |
 //! | `gemm` | one file per kernel | GPU |
+//! | `quant` | one file per quantiser | GPU |
 //! | `probe` | kernels that measure the machine | GPU |
 //! | `entry` | the `extern "ptx-kernel"` shims that a PTX module exports | GPU |
 //!
@@ -31,6 +32,8 @@ mod gemm;
 mod probe;
 #[cfg(target_arch = "nvptx64")]
 mod ptx;
+#[cfg(target_arch = "nvptx64")]
+mod quant;
 
 /// Kernels have no panicking path: `cargo xtask build-ptx` fails when one survives into the PTX.
 #[cfg(target_arch = "nvptx64")]

@@ -1,6 +1,6 @@
 //! The one table of kernels. Host, xtask, tests and benches read it; nobody keeps a second list.
 
-use super::{bulk_read, fp8_block};
+use super::{bulk_read, fp8_block, mxfp8_quant, scale_atoms};
 
 /// A GPU family that one PTX text serves.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -155,6 +155,31 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
     }
 }
 
+const fn mxfp8_quant(
+    symbol: &'static str,
+    module: &'static str,
+    arch: Arch,
+    input: ElementType,
+) -> Variant {
+    Variant {
+        symbol,
+        module,
+        op: Op::Mxfp8GroupedQuant,
+        arch,
+        input,
+        output: ElementType::E4m3,
+        tile: [scale_atoms::ROWS, 1, mxfp8_quant::TILE_K],
+        box_rows: [0; 3],
+        stages: 1,
+        cluster: 1,
+        threads: mxfp8_quant::THREADS,
+        ctas_per_sm: mxfp8_quant::CTAS_PER_SM,
+        registers: 80,
+        smem_bytes: mxfp8_quant::SMEM_BYTES,
+        param_bytes: size_of::<mxfp8_quant::Mxfp8QuantParams>() as u32,
+    }
+}
+
 /// The read-bandwidth probe.
 const BULK_READ_SM90: Variant = Variant {
     symbol: "bulk_read_sm90",
@@ -178,6 +203,10 @@ const BULK_READ_SM90: Variant = Variant {
 pub const VARIANTS: &[Variant] = &[
     fp8_block_sm90("fp8_block_sm90_bf16", ElementType::Bf16),
     fp8_block_sm90("fp8_block_sm90_f16", ElementType::F16),
+    mxfp8_quant("mxfp8_quant_sm90_bf16", "mxfp8_quant_sm90", Arch::Sm90a, ElementType::Bf16),
+    mxfp8_quant("mxfp8_quant_sm90_f16", "mxfp8_quant_sm90", Arch::Sm90a, ElementType::F16),
+    mxfp8_quant("mxfp8_quant_sm100_bf16", "mxfp8_quant_sm100", Arch::Sm100f, ElementType::Bf16),
+    mxfp8_quant("mxfp8_quant_sm100_f16", "mxfp8_quant_sm100", Arch::Sm100f, ElementType::F16),
     BULK_READ_SM90,
 ];
 

@@ -57,6 +57,67 @@ pub(crate) unsafe fn load_shared_u32x4(address: Smem) -> [u32; 4] {
 
 /// Executed by: any thread.
 #[inline(always)]
+pub(crate) unsafe fn load_shared_u32(address: Smem) -> u32 {
+    let value: u32;
+    // SAFETY: `address` is 4-aligned and initialised, by contract.
+    unsafe {
+        asm!("ld.shared.u32 {value}, [{address}];",
+            value = out(reg32) value, address = in(reg32) address.0, options(nostack));
+    }
+    value
+}
+
+/// Executed by: any thread.
+#[inline(always)]
+pub(crate) unsafe fn load_shared_u64(address: Smem) -> u64 {
+    let value: u64;
+    // SAFETY: `address` is 8-aligned and initialised, by contract.
+    unsafe {
+        asm!("ld.shared.u64 {value}, [{address}];",
+            value = out(reg64) value, address = in(reg32) address.0, options(nostack));
+    }
+    value
+}
+
+/// Executed by: any thread. Stores the low byte of `value` if `wanted`.
+#[inline(always)]
+pub(crate) unsafe fn store_shared_u8_if(address: Smem, value: u32, wanted: bool) {
+    // SAFETY: `address` is, if wanted, the caller's to write, by contract.
+    unsafe {
+        asm!(
+            "{{",
+            ".reg .pred wanted;",
+            "setp.ne.u32 wanted, {wanted}, 0;",
+            "@wanted st.shared.u8 [{address}], {value};",
+            "}}",
+            value = in(reg32) value, address = in(reg32) address.0,
+            wanted = in(reg32) u32::from(wanted), options(nostack)
+        );
+    }
+}
+
+/// Executed by: any thread.
+#[inline(always)]
+pub(crate) unsafe fn store_shared_u32(address: Smem, value: u32) {
+    // SAFETY: `address` is 4-aligned and the caller's to write, by contract.
+    unsafe {
+        asm!("st.shared.u32 [{address}], {value};",
+            value = in(reg32) value, address = in(reg32) address.0, options(nostack));
+    }
+}
+
+/// Executed by: any thread.
+#[inline(always)]
+pub(crate) unsafe fn store_shared_u64(address: Smem, value: u64) {
+    // SAFETY: `address` is 8-aligned and the caller's to write, by contract.
+    unsafe {
+        asm!("st.shared.u64 [{address}], {value};",
+            value = in(reg64) value, address = in(reg32) address.0, options(nostack));
+    }
+}
+
+/// Executed by: any thread.
+#[inline(always)]
 pub(crate) unsafe fn store_shared_u32x4(address: Smem, [x, y, z, w]: [u32; 4]) {
     // SAFETY: `address` is 16-aligned and the caller's to write, by contract.
     unsafe {
@@ -75,6 +136,48 @@ pub(crate) unsafe fn store_global_u32x4(address: u64, [x, y, z, w]: [u32; 4]) {
             x = in(reg32) x, y = in(reg32) y, z = in(reg32) z, w = in(reg32) w,
             address = in(reg64) address, options(nostack));
     }
+}
+
+/// Executed by: any thread. Stores if `wanted`.
+#[inline(always)]
+pub(crate) unsafe fn store_global_u32x2_if(address: u64, [x, y]: [u32; 2], wanted: bool) {
+    // SAFETY: `address` is 8-aligned and, if wanted, the caller's to write, by contract.
+    unsafe {
+        asm!(
+            "{{",
+            ".reg .pred wanted;",
+            "setp.ne.u32 wanted, {wanted}, 0;",
+            "@wanted st.global.v2.u32 [{address}], {{{x}, {y}}};",
+            "}}",
+            x = in(reg32) x, y = in(reg32) y, address = in(reg64) address,
+            wanted = in(reg32) u32::from(wanted), options(nostack)
+        );
+    }
+}
+
+/// Executed by: any thread. 16 bytes that nobody writes while the kernel runs and that are read once, or zeros
+/// unless `wanted`. One piece, so that a row of such loads is not a row of branches.
+#[inline(always)]
+pub(crate) unsafe fn stream_global_u32x4_or_zero(address: u64, wanted: bool) -> [u32; 4] {
+    let (x, y, z, w): (u32, u32, u32, u32);
+    // SAFETY: `address` is 16-aligned and, if wanted, readable, by contract.
+    unsafe {
+        asm!(
+            "{{",
+            ".reg .pred wanted;",
+            "setp.ne.u32 wanted, {wanted}, 0;",
+            "mov.b32 {x}, 0;",
+            "mov.b32 {y}, 0;",
+            "mov.b32 {z}, 0;",
+            "mov.b32 {w}, 0;",
+            "@wanted ld.global.nc.L1::no_allocate.v4.u32 {{{x}, {y}, {z}, {w}}}, [{address}];",
+            "}}",
+            x = out(reg32) x, y = out(reg32) y, z = out(reg32) z, w = out(reg32) w,
+            address = in(reg64) address, wanted = in(reg32) u32::from(wanted),
+            options(nostack, readonly)
+        );
+    }
+    [x, y, z, w]
 }
 
 /// Executed by: any thread. A word that nobody writes while the kernel runs.

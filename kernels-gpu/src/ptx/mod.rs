@@ -9,6 +9,7 @@ pub(crate) mod cp_async;
 pub(crate) mod cvt;
 pub(crate) mod ldst;
 pub(crate) mod mbarrier;
+pub(crate) mod simd;
 pub(crate) mod sreg;
 pub(crate) mod sync;
 pub(crate) mod tma;

@@ -34,3 +34,15 @@ pub(crate) fn ctas() -> u32 {
     // SAFETY: reads a register.
     unsafe { nvptx::_grid_dim_x() as u32 }
 }
+
+/// Executed by: any thread. The same value, of which the compiler no longer knows where it came from. It then
+/// computes a chain of addresses step by step; left alone, it keeps a register pair for each of them.
+#[inline(always)]
+pub(crate) fn opaque(value: u64) -> u64 {
+    let mut same = value;
+    // SAFETY: no instruction.
+    unsafe {
+        core::arch::asm!("// {same}", same = inout(reg64) same, options(nomem, nostack));
+    }
+    same
+}

@@ -1,4 +1,4 @@
-//! Barriers of the whole cluster, and fences (PTX ISA, "Parallel Synchronization and Communication").
+//! Barriers of the whole CTA and cluster, and fences (PTX ISA, "Parallel Synchronization and Communication").
 
 use core::arch::asm;
 
@@ -9,6 +9,13 @@ unsafe extern "C" {
     fn barrier_cluster_wait_aligned();
     #[link_name = "llvm.nvvm.fence.proxy.async"]
     fn fence_proxy_async_all();
+}
+
+/// Executed by: every thread of the CTA, each warp converged.
+#[inline(always)]
+pub(crate) unsafe fn cta_sync() {
+    // SAFETY: every thread of the CTA calls it, by contract.
+    unsafe { core::arch::nvptx::_syncthreads() }
 }
 
 /// Executed by: every thread of the cluster, each warp converged.

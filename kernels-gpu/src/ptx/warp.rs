@@ -7,6 +7,8 @@ unsafe extern "C" {
     fn shfl_sync_idx(mask: u32, value: u32, lane: u32, clamp: u32) -> u32;
     #[link_name = "llvm.nvvm.shfl.sync.up.i32"]
     fn shfl_sync_up(mask: u32, value: u32, delta: u32, clamp: u32) -> u32;
+    #[link_name = "llvm.nvvm.shfl.sync.bfly.i32"]
+    fn shfl_sync_bfly(mask: u32, value: u32, lanes: u32, clamp: u32) -> u32;
     #[link_name = "llvm.nvvm.vote.ballot.sync"]
     fn vote_ballot_sync(mask: u32, predicate: bool) -> u32;
     #[link_name = "llvm.nvvm.setmaxnreg.inc.sync.aligned.u32"]
@@ -29,6 +31,13 @@ pub(crate) unsafe fn sync() {
 pub(crate) unsafe fn broadcast(value: u32, lane: u32) -> u32 {
     // SAFETY: the whole warp calls it, by contract.
     unsafe { shfl_sync_idx(ALL, value, lane, 31) }
+}
+
+/// Executed by: warp, converged. The value of the lane whose number differs by the bits of `lanes`.
+#[inline(always)]
+pub(crate) unsafe fn exchange(value: u32, lanes: u32) -> u32 {
+    // SAFETY: the whole warp calls it, by contract.
+    unsafe { shfl_sync_bfly(ALL, value, lanes, 31) }
 }
 
 /// Executed by: warp, converged. The 64-bit value that `lane` holds.

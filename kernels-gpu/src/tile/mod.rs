@@ -1,12 +1,16 @@
 //! Nouns and verbs that kernels are made of. Pure modules compile for the host and are tested there.
 
+pub mod atoms;
 pub mod descriptor;
+pub mod e8m0;
 pub mod fragment;
 pub mod raster;
 pub mod ring;
 
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod output;
+#[cfg(target_arch = "nvptx64")]
+pub(crate) mod scaled_tables;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod schedule;
 #[cfg(target_arch = "nvptx64")]

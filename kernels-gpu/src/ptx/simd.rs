@@ -1,0 +1,16 @@
+//! Arithmetic on two halves of a register (PTX ISA, "max", "mul").
+
+use core::arch::asm;
+
+/// Executed by: any thread. The larger of each pair of unsigned halves.
+#[inline(always)]
+pub(crate) fn max_u16x2(a: u32, b: u32) -> u32 {
+    let larger: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("max.u16x2 {larger}, {a}, {b};",
+            larger = out(reg32) larger, a = in(reg32) a, b = in(reg32) b,
+            options(pure, nomem, nostack));
+    }
+    larger
+}

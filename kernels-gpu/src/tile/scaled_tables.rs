@@ -1,0 +1,82 @@
+//! The group tables of the operations with block scales.
+
+use crate::abi::{Group, GroupStatus, ScaledGroup, ScaledProblem};
+use crate::ptx::{ldst, sreg};
+
+/// The three tables on the device.
+#[derive(Clone, Copy)]
+pub(crate) struct ScaledTables {
+    /// `(M, N, K)` of each expert, `[experts, 3]` i32.
+    pub(crate) problem_sizes: u64,
+    /// First packed row of each expert, `[experts]` i32.
+    pub(crate) expert_offsets: u64,
+    /// First scale row of each expert, `[experts]` i32.
+    pub(crate) blockscale_offsets: u64,
+    /// Number of experts.
+    pub(crate) experts: u32,
+    /// Whether N of the table counts. The quantiser's callers may leave it open.
+    pub(crate) reads_n: bool,
+    /// What all groups share.
+    pub(crate) problem: ScaledProblem,
+}
+
+impl ScaledTables {
+    /// Executed by: any thread. The rows of `expert`; none past the last expert.
+    #[inline(always)]
+    pub(crate) unsafe fn group(&self, expert: u32) -> ScaledGroup {
+        if expert >= self.experts {
+            let group = Group { first_row: 0, rows: 0, status: GroupStatus::OK };
+            return ScaledGroup { group, first_scale_row: 0 };
+        }
+        let entry = u64::from(expert);
+        let size = self.problem_sizes + entry * 12;
+        // SAFETY: the tables have `experts` entries, by contract of the launch.
+        unsafe {
+            let n = if self.reads_n {
+                ldst::load_global_i32(size + 4)
+            } else {
+                self.problem.problem.n as i32
+            };
+            let size = [ldst::load_global_i32(size), n, ldst::load_global_i32(size + 8)];
+            let offset = ldst::load_global_i32(self.expert_offsets + entry * 4);
+            let scale_offset = ldst::load_global_i32(self.blockscale_offsets + entry * 4);
+            self.problem.group(size, offset, scale_offset)
+        }
+    }
+}
+
+/// Executed by: warp, converged. Judges every `ctas()`-th group and ORs what it finds into `status`; whether
+/// scales overlap counts only where they are written.
+#[inline(always)]
+pub(crate) unsafe fn audit(
+    tables: &ScaledTables,
+    status: u64,
+    scales_are_written: bool,
+    lane: u32,
+) {
+    let mut expert = sreg::cta();
+    while expert < tables.experts {
+        // SAFETY: `expert` and `other` are inside the tables or yield no rows; `status` is writable.
+        unsafe {
+            let own = tables.group(expert);
+            let mut found = own.group.status.0;
+            let mut other = lane;
+            while other < tables.experts {
+                if other != expert {
+                    let its = tables.group(other);
+                    if own.group.overlaps(its.group) {
+                        found |= GroupStatus::OVERLAP.0;
+                    }
+                    if scales_are_written && own.scales_overlap(its) {
+                        found |= GroupStatus::SCALES_OVERLAP.0;
+                    }
+                }
+                other += 32;
+            }
+            if found != 0 {
+                ldst::or_global_u32(status, found);
+            }
+        }
+        expert += sreg::ctas();
+    }
+}
