@@ -1,8 +1,10 @@
 //! What instructions are lowered to. Registers are slots of a warp's register file.
 
 mod operand;
+mod tcgen05;
 
 pub use operand::*;
+pub use tcgen05::Tcgen05;
 
 /// One instruction of a kernel.
 #[derive(Clone, Debug)]
@@ -276,6 +278,7 @@ pub enum Op {
         count: u32,
         increase: bool,
     },
+    Tcgen05(Tcgen05),
 }
 
 /// An instruction with its predicate and its place in the text.

@@ -226,10 +226,7 @@ impl Cluster<'_> {
         }
         let ctas: Vec<usize> = match multicast {
             None => vec![cta],
-            Some(mask) => {
-                let mask = self.row(w, mask)[lane] as u16;
-                (0..16).filter(|rank| mask >> rank & 1 == 1).collect()
-            }
+            Some(mask) => self.cta_mask(w, lane, mask),
         };
         let mut view = self.warps[w].issue(lane);
         view.asynchronous = true;
@@ -240,6 +237,12 @@ impl Cluster<'_> {
         }
         let kind = Kind::Bulk { ctas, issuer: w, to: at, barrier: barrier as u32, what };
         self.queue(Copy { line, view, kind })
+    }
+
+    /// The ranks of a `.multicast::cluster`.
+    pub(crate) fn cta_mask(&self, w: usize, lane: usize, mask: Src) -> Vec<usize> {
+        let mask = self.row(w, mask)[lane] as u16;
+        (0..16).filter(|rank| mask >> rank & 1 == 1).collect()
     }
 
     /// Checks that the asynchronous proxy sees the initialisation of the mbarrier.
@@ -307,8 +310,8 @@ impl Cluster<'_> {
         Ok(())
     }
 
-    /// Performs one copy that somebody waits for; false if there is none.
-    pub(crate) fn perform_awaited(&mut self) -> Step<bool> {
+    /// The mbarriers that somebody waits for.
+    pub(crate) fn awaited_barriers(&self) -> Vec<(usize, u32)> {
         let mut awaited = Vec::new();
         for warp in &self.warps {
             for lane in each(warp.waiting & warp.live) {
@@ -319,6 +322,12 @@ impl Cluster<'_> {
                 }
             }
         }
+        awaited
+    }
+
+    /// Performs one copy that somebody waits for; false if there is none.
+    pub(crate) fn perform_awaited(&mut self) -> Step<bool> {
+        let awaited = self.awaited_barriers();
         let due: Vec<usize> = (0..self.queue.len())
             .filter(|&index| match &self.queue[index].kind {
                 Kind::Bulk { ctas, barrier, .. } => {

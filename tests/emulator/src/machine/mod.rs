@@ -11,11 +11,14 @@ mod copies;
 mod cta;
 mod grid;
 mod mbarrier;
+mod operand;
 mod step;
 mod sync;
+mod tcgen05;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod tmem;
 mod warp;
 
 pub use grid::{Emulator, Launch, LaunchError, Program};
