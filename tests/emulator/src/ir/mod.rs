@@ -1,8 +1,10 @@
 //! What instructions are lowered to. Registers are slots of a warp's register file.
 
+mod bulk_store;
 mod operand;
 mod tcgen05;
 
+pub use bulk_store::BulkStore;
 pub use operand::*;
 pub use tcgen05::Tcgen05;
 
@@ -278,6 +280,7 @@ pub enum Op {
         count: u32,
         increase: bool,
     },
+    BulkStore(BulkStore),
     Tcgen05(Tcgen05),
 }
 

@@ -1,7 +1,7 @@
 //! Lowering of barriers, asynchronous copies and the tensor core.
 
 use super::names::Operands;
-use super::scalar;
+use super::{bulk_store, scalar};
 use crate::ir::{Op, Src};
 use crate::syntax::SyntaxError;
 
@@ -158,14 +158,7 @@ fn cp_async(rest: &[&str], o: &mut Operands<'_>) -> Lowered {
             Op::CpAsyncArrive { m: o.m()?, noinc }
         }
         ["bulk", "tensor", rank, "shared::cluster" | "shared::cta", "global", tail @ ..] => {
-            let rank = match *rank {
-                "1d" => 1,
-                "2d" => 2,
-                "3d" => 3,
-                "4d" => 4,
-                "5d" => 5,
-                _ => return Ok(None),
-            };
+            let Some(rank) = bulk_store::rank_of(rank) else { return Ok(None) };
             let tail = if tail.first() == Some(&"tile") { &tail[1..] } else { tail };
             let Some((multicast, hint)) = bulk_tail(tail) else { return Ok(None) };
             let to = o.m()?;
@@ -189,6 +182,7 @@ fn cp_async(rest: &[&str], o: &mut Operands<'_>) -> Lowered {
             }
             Op::Bulk { to, from, bytes, barrier, multicast }
         }
+        ["bulk", rest @ ..] => return bulk_store::lower(rest, o),
         [how @ ("ca" | "cg"), space, "global", tail @ ..]
             if scalar::space(space) == Some(crate::ir::Space::Shared) =>
         {

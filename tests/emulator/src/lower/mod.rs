@@ -1,6 +1,7 @@
 //! The tree to instructions with register slots. An opcode or modifier that is not known is an error.
 
 mod asynchronous;
+mod bulk_store;
 mod names;
 mod scalar;
 mod tcgen05;

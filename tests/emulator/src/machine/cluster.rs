@@ -1,5 +1,6 @@
 //! One cluster: its state, who runs when, and what was found.
 
+use super::bulk_store::Stores;
 use super::copies::Copy;
 use super::cta::{Cta, NamedBarrier};
 use super::tcgen05::Engine;
@@ -62,6 +63,7 @@ pub(crate) struct Cluster<'a> {
     pub(crate) warps: Vec<Warp>,
     pub(crate) groups: Vec<Warpgroup>,
     pub(crate) queue: Vec<Copy>,
+    pub(crate) stores: Stores,
     pub(crate) tensor: Engine,
     pub(crate) barrier: ClusterBarrier,
     pub(crate) actors: u32,
@@ -125,6 +127,7 @@ impl<'a> Cluster<'a> {
             warps,
             groups,
             queue: Vec::new(),
+            stores: Stores::default(),
             tensor: Engine::default(),
             barrier: ClusterBarrier::default(),
             actors,

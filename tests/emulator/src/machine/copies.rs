@@ -119,16 +119,9 @@ impl Cluster<'_> {
                 }
             }
             Op::Tma { rank, to, map, coordinates, barrier, multicast } => {
-                let maps = self.addresses(w, *map);
-                let rows: Vec<_> = coordinates.iter().map(|&c| self.row(w, c)).collect();
                 for lane in each(lanes) {
-                    let map = self.tensor_map(w, lane, maps[lane], line)?;
-                    if map.dims.len() != *rank as usize {
-                        let message =
-                            format!("a map of rank {} used with rank {rank}", map.dims.len());
-                        return self.fatal(ReportKind::TensorMap, line, message);
-                    }
-                    let coordinates = rows.iter().map(|row| row[lane] as i32).collect();
+                    let (map, coordinates) =
+                        self.tile(w, lane, (*rank, *map, coordinates), line)?;
                     let bytes = map.box_bytes();
                     let what = Source::Tile { map: Box::new(map), coordinates };
                     self.issue_bulk(
@@ -143,6 +136,23 @@ impl Cluster<'_> {
             _ => {}
         }
         Ok(Flow::Advance(lanes))
+    }
+
+    /// The map and the coordinates of a tensor copy.
+    pub(crate) fn tile(
+        &mut self,
+        w: usize,
+        lane: usize,
+        (rank, map, coordinates): (u32, Mem, &[Src]),
+        line: u32,
+    ) -> Step<(TensorMap, Vec<i32>)> {
+        let map = self.tensor_map(w, lane, self.addresses(w, map)[lane], line)?;
+        if map.dims.len() != rank as usize {
+            let message = format!("a map of rank {} used with rank {rank}", map.dims.len());
+            return self.fatal(ReportKind::TensorMap, line, message);
+        }
+        let coordinates = coordinates.iter().map(|&c| self.row(w, c)[lane] as i32).collect();
+        Ok((map, coordinates))
     }
 
     fn tensor_map(&mut self, w: usize, lane: usize, address: u64, line: u32) -> Step<TensorMap> {
@@ -369,7 +379,7 @@ impl Cluster<'_> {
                         (vec![(to, data)], *bytes)
                     }
                     Source::Tile { map, coordinates } => {
-                        (self.tile(map, coordinates, to, line)?, map.box_bytes())
+                        (self.load_box(map, coordinates, to, line)?, map.box_bytes())
                     }
                 };
                 let lane = (view.issuer % 32) as usize;
@@ -404,7 +414,7 @@ impl Cluster<'_> {
         }
     }
 
-    fn global(&mut self, from: u64, to: &mut [u8], line: u32) -> Step<()> {
+    pub(crate) fn global(&mut self, from: u64, to: &mut [u8], line: u32) -> Step<()> {
         if to.is_empty() {
             return Ok(());
         }
@@ -427,50 +437,9 @@ impl Cluster<'_> {
         self.conflict(found, now.line, "asynchronous copy's write", at)
     }
 
-    /// The box in shared memory, in chunks that the swizzle keeps whole.
-    fn tile(
-        &mut self,
-        map: &TensorMap,
-        coordinates: &[i32],
-        to: u64,
-        line: u32,
-    ) -> Step<Vec<(u64, Vec<u8>)>> {
-        let width = (map.box_dims[0] * map.element) as usize;
-        let rows: u64 = map.box_dims[1..].iter().product();
-        let fill = if map.fill_nan { 0xFF } else { 0 };
-        let mut pieces = Vec::new();
-        let mut address = to;
-        for row in 0..rows {
-            let mut rest = row;
-            let mut inside = true;
-            let mut from = map.address;
-            for (i, &side) in map.box_dims.iter().enumerate().skip(1) {
-                let at = i64::from(coordinates[i]) + (rest % side) as i64;
-                rest /= side;
-                inside &= at >= 0 && (at as u64) < map.dims[i];
-                from = from.wrapping_add((at as u64).wrapping_mul(map.strides[i - 1]));
-            }
-            let mut data = vec![fill; width];
-            let first = i64::from(coordinates[0]);
-            let low = first.max(0);
-            let high = (first + map.box_dims[0] as i64).min(map.dims[0] as i64);
-            if inside && low < high {
-                let skip = ((low - first) as u64 * map.element) as usize;
-                let length = ((high - low) as u64 * map.element) as usize;
-                let from = from + low as u64 * map.element;
-                self.global(from, &mut data[skip..skip + length], line)?;
-            }
-            for chunk in data.chunks(16) {
-                let at = u64::from(map.swizzle.apply(address as u32));
-                pieces.push((at, chunk.to_vec()));
-                address += chunk.len() as u64;
-            }
-        }
-        Ok(pieces)
-    }
-
     /// Reports what nobody waited for.
     pub(crate) fn leftovers(&mut self) -> Step<()> {
+        self.bulk_rest()?;
         if let Some(copy) = self.queue.first() {
             let line = copy.line;
             let message = "a copy that nobody waited for".to_owned();

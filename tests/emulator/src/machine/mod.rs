@@ -5,6 +5,8 @@
 
 mod access;
 mod alu;
+mod boxes;
+mod bulk_store;
 mod cluster;
 mod collective;
 mod copies;

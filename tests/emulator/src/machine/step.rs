@@ -172,6 +172,7 @@ impl Cluster<'_> {
             Op::WgmmaFence | Op::WgmmaCommit | Op::WgmmaWait { .. } | Op::Wgmma { .. } => {
                 return self.tensor_op(w, inst, lanes);
             }
+            Op::BulkStore(op) => return self.bulk_store_op(w, inst, op, lanes),
             Op::Tcgen05(op) => return self.tcgen05_op(w, inst, op, lanes),
         }
         Ok(next)

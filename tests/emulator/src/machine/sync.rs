@@ -409,6 +409,9 @@ impl Cluster<'_> {
             let message = "a thread leaves with cp.async that it has not waited for".to_owned();
             self.report(ReportKind::ExitOutstanding, vec![inst.line], message)?;
         }
+        for lane in each(lanes) {
+            self.bulk_leaves(w, lane, inst.line)?;
+        }
         if self.warps[w].live == 0 {
             self.warp_leaves(w, inst.line)?;
         }
