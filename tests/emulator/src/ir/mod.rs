@@ -8,6 +8,8 @@ pub use bulk_store::BulkStore;
 pub use operand::*;
 pub use tcgen05::Tcgen05;
 
+use crate::semantics::alu::float::Half;
+
 /// One instruction of a kernel.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
@@ -279,6 +281,16 @@ pub enum Op {
     SetMaxNreg {
         count: u32,
         increase: bool,
+    },
+    /// Arithmetic on f16 or bf16; on two of them where `pair`. Sources that `op` has not repeat the first.
+    Half {
+        op: HalfOp,
+        half: Half,
+        pair: bool,
+        d: u32,
+        a: Src,
+        b: Src,
+        c: Src,
     },
     BulkStore(BulkStore),
     Tcgen05(Tcgen05),

@@ -2,6 +2,7 @@
 
 mod asynchronous;
 mod bulk_store;
+mod halves;
 mod names;
 mod scalar;
 mod tcgen05;
@@ -136,7 +137,10 @@ fn lower_instruction(
         "tcgen05" => tcgen05::lower(&parts, &mut operands)?,
         _ => match scalar::lower(&parts, &mut operands)? {
             Some(op) => Some(op),
-            None => asynchronous::lower(&parts, &mut operands)?,
+            None => match halves::lower(&parts, &mut operands)? {
+                Some(op) => Some(op),
+                None => asynchronous::lower(&parts, &mut operands)?,
+            },
         },
     };
     let op = lowered.ok_or_else(|| {

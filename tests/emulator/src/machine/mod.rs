@@ -12,6 +12,7 @@ mod collective;
 mod copies;
 mod cta;
 mod grid;
+mod halves;
 mod mbarrier;
 mod operand;
 mod step;
