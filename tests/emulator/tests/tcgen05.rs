@@ -6,17 +6,36 @@ mod fixture;
 use fixture::{Matrix, Mxf8, TIMINGS, kinds};
 use ptx_emulator::ReportKind;
 
+const PAIRS: &str = include_str!("../fixtures/mxf8_pairs.ptx");
 const TILES: &str = include_str!("../fixtures/mxf8_tiles.ptx");
+
+/// Every bit under every timing, and nothing reported.
+fn is_right(problem: &Mxf8) {
+    let truth = problem.truth();
+    for timing in TIMINGS {
+        let (output, reports) = problem.run(timing);
+        assert!(reports.is_empty(), "{timing:?}: {}", reports[0]);
+        assert!(
+            output == truth,
+            "{} tiles, {} blocks, {timing:?}",
+            problem.tiles,
+            problem.k_blocks
+        );
+    }
+}
 
 #[test]
 fn every_bit_of_a_pipelined_product_under_every_timing() {
     for (tiles, k_blocks) in [(1, 1), (1, 4), (3, 2), (2, 3)] {
-        let problem = Mxf8 { tiles, k_blocks, ..Mxf8::new(TILES, &[]) };
-        for timing in TIMINGS {
-            let (output, reports) = problem.run(timing);
-            assert!(reports.is_empty(), "{timing:?}: {}", reports[0]);
-            assert_eq!(output, problem.truth(), "{tiles} tiles, {k_blocks} blocks, {timing:?}");
-        }
+        is_right(&Mxf8 { tiles, k_blocks, ..Mxf8::new(TILES, &[]) });
+    }
+}
+
+/// The distribution over a pair is that of CUTLASS (`machine::tcgen05::facts`).
+#[test]
+fn every_bit_of_a_product_over_a_pair() {
+    for (tiles, k_blocks) in [(1, 1), (1, 3), (3, 2)] {
+        is_right(&Mxf8 { tiles, k_blocks, ..Mxf8::pair(PAIRS, &[]) });
     }
 }
 

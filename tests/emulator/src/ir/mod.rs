@@ -253,6 +253,8 @@ pub enum Op {
         coordinates: Vec<Src>,
         barrier: Mem,
         multicast: Option<Src>,
+        /// `.cta_group::2`: the mbarrier may lie in either CTA of the pair.
+        pair: bool,
     },
     WgmmaFence,
     WgmmaCommit,

@@ -21,8 +21,15 @@ pub(crate) struct Copy {
 enum Kind {
     /// `cp.async` of a lane: its number, destination, source, sizes.
     Lane { warp: usize, lane: usize, number: u32, to: u64, from: u64, bytes: u32, read: u32 },
-    /// A copy that completes on an mbarrier at the same address of each destination.
-    Bulk { ctas: Vec<usize>, issuer: usize, to: u64, barrier: u32, what: Source },
+    /// A copy that completes on an mbarrier at the same address for each destination.
+    Bulk { targets: Vec<Target>, issuer: usize, to: u64, barrier: u32, what: Source },
+}
+
+/// A CTA that a copy goes to, and the one whose mbarrier it signals: itself or its peer.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    cta: usize,
+    signals: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +44,7 @@ impl Copy {
     }
 
     pub(crate) fn writes(&self, cta: usize) -> bool {
-        matches!(&self.kind, Kind::Bulk { ctas, .. } if ctas.contains(&cta))
+        matches!(&self.kind, Kind::Bulk { targets, .. } if targets.iter().any(|to| to.cta == cta))
     }
 }
 
@@ -115,22 +122,18 @@ impl Cluster<'_> {
                         return self.fatal(ReportKind::Misaligned, line, message);
                     }
                     let what = Source::Flat { from, bytes };
-                    self.issue_bulk(w, lane, (*to, *barrier, *multicast), (what, bytes, 16), line)?;
+                    let places = (*to, *barrier, *multicast, false);
+                    self.issue_bulk(w, lane, places, (what, bytes, 16), line)?;
                 }
             }
-            Op::Tma { rank, to, map, coordinates, barrier, multicast } => {
+            Op::Tma { rank, to, map, coordinates, barrier, multicast, pair } => {
                 for lane in each(lanes) {
                     let (map, coordinates) =
                         self.tile(w, lane, (*rank, *map, coordinates), line)?;
                     let bytes = map.box_bytes();
                     let what = Source::Tile { map: Box::new(map), coordinates };
-                    self.issue_bulk(
-                        w,
-                        lane,
-                        (*to, *barrier, *multicast),
-                        (what, bytes, 128),
-                        line,
-                    )?;
+                    let places = (*to, *barrier, *multicast, *pair);
+                    self.issue_bulk(w, lane, places, (what, bytes, 128), line)?;
                 }
             }
             _ => {}
@@ -215,7 +218,7 @@ impl Cluster<'_> {
         &mut self,
         w: usize,
         lane: usize,
-        (to, barrier, multicast): (Mem, Mem, Option<Src>),
+        (to, barrier, multicast, pair): (Mem, Mem, Option<Src>, bool),
         (what, bytes, alignment): (Source, u64, u64),
         line: u32,
     ) -> Step<()> {
@@ -230,7 +233,9 @@ impl Cluster<'_> {
             let message = format!("the destination {at:#x} is not {alignment}-aligned");
             return self.fatal(ReportKind::Misaligned, line, message);
         }
-        if multicast.is_none() && cta != other {
+        // PTX ISA 9.7.9.25.5.2: with .cta_group::2 the mbarrier is the destination's or its peer's.
+        let apart = if pair { cta / 2 != other / 2 } else { cta != other };
+        if multicast.is_none() && apart {
             let message = "data and mbarrier lie in different CTAs".to_owned();
             return self.fatal(ReportKind::Barrier, line, message);
         }
@@ -238,14 +243,19 @@ impl Cluster<'_> {
             None => vec![cta],
             Some(mask) => self.cta_mask(w, lane, mask),
         };
+        let signals = |cta: usize| if pair { cta & !1 | other & 1 } else { cta };
+        let targets = ctas.into_iter().map(|cta| Target { cta, signals: signals(cta) });
+        let targets: Vec<Target> = targets.collect();
         let mut view = self.warps[w].issue(lane);
         view.asynchronous = true;
-        for &cta in &ctas {
+        for &Target { cta, signals } in &targets {
             self.in_shared(cta, at, bytes, line, "copy")?;
             self.touch(w, lane, cta, line);
-            self.check_target(w, cta, barrier as u32, &view, line)?;
+            self.in_shared(signals, barrier, 8, line, "signal of a copy")?;
+            self.touch(w, lane, signals, line);
+            self.check_target(w, signals, barrier as u32, &view, line)?;
         }
-        let kind = Kind::Bulk { ctas, issuer: w, to: at, barrier: barrier as u32, what };
+        let kind = Kind::Bulk { targets, issuer: w, to: at, barrier: barrier as u32, what };
         self.queue(Copy { line, view, kind })
     }
 
@@ -340,8 +350,8 @@ impl Cluster<'_> {
         let awaited = self.awaited_barriers();
         let due: Vec<usize> = (0..self.queue.len())
             .filter(|&index| match &self.queue[index].kind {
-                Kind::Bulk { ctas, barrier, .. } => {
-                    awaited.iter().any(|(cta, at)| at == barrier && ctas.contains(cta))
+                Kind::Bulk { targets, barrier, .. } => {
+                    targets.iter().any(|to| awaited.contains(&(to.signals, *barrier)))
                 }
                 Kind::Lane { .. } => false,
             })
@@ -371,7 +381,7 @@ impl Cluster<'_> {
                 let cta = self.warps[warp].cta;
                 self.land(cta, to, data, &view, now)
             }
-            Kind::Bulk { ctas, issuer, to, barrier, what } => {
+            Kind::Bulk { targets, issuer, to, barrier, what } => {
                 let (pieces, bytes) = match &what {
                     Source::Flat { from, bytes } => {
                         let mut data = vec![0; *bytes as usize];
@@ -386,12 +396,12 @@ impl Cluster<'_> {
                 if let Source::Flat { from, .. } = what {
                     self.global_read(issuer, lane, from, line)?;
                 }
-                for cta in ctas {
+                for Target { cta, signals } in targets {
                     if self.ctas[cta].live == 0 {
                         let message = format!("a copy lands in CTA {cta}, which has exited");
                         return self.fatal(ReportKind::PeerExited, line, message);
                     }
-                    let Some(found) = self.ctas[cta].barriers.get(&barrier) else {
+                    let Some(found) = self.ctas[signals].barriers.get(&barrier) else {
                         let message = format!("no mbarrier lives at {barrier:#x} any more");
                         return self.fatal(ReportKind::Barrier, line, message);
                     };
@@ -400,7 +410,9 @@ impl Cluster<'_> {
                     for (at, data) in &pieces {
                         self.land(cta, *at, data, &view, now)?;
                     }
-                    let Some(found) = self.ctas[cta].barriers.get_mut(&barrier) else { continue };
+                    let Some(found) = self.ctas[signals].barriers.get_mut(&barrier) else {
+                        continue;
+                    };
                     found.gathering.raise(actor, clock);
                     let result = found.change_tx(-(bytes as i64));
                     found.complete();
