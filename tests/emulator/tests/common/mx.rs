@@ -6,7 +6,8 @@
 use super::{Emulated, timings};
 use expert_gemm::abi::{Arch, Op, VARIANTS};
 use expert_gemm_tests::gpu::say;
-use ptx_emulator::{Options, Stats, Timing};
+
+use ptx_emulator::{Gpu, Options, Stats, Timing};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -24,12 +25,14 @@ pub fn kernels(op: Op, arch: Arch) -> BTreeSet<&'static str> {
     kernels
 }
 
-/// An emulated device of a family.
-pub fn device(arch: Arch, options: Options) -> Emulated {
-    match arch {
-        Arch::Sm90a => Emulated::new(options),
-        Arch::Sm100f => panic!("no emulated device of {} is known here", arch.name()),
-    }
+/// An emulated device of a family. Writes of different clusters to the same bytes are reported on demand: hostile
+/// tables may overlap by contract.
+pub fn device(arch: Arch, timing: Timing, sm_count: u32, check_cross_cluster: bool) -> Emulated {
+    let gpu = match arch {
+        Arch::Sm90a => Gpu::H200,
+        Arch::Sm100f => Gpu::B200,
+    };
+    Emulated::new(Options { gpu, timing, sm_count, check_cross_cluster, ..Options::default() })
 }
 
 /// What one run answers: things compared, and the kernel that ran, if one did.
@@ -59,8 +62,7 @@ pub fn check_all<P: Sync>(
         .par_iter()
         .map(|&(seed, problem, timing)| {
             let sm_count = 2 + (seed % 5) as u32;
-            let options = Options { timing, sm_count, ..Options::default() };
-            let emulated = device(arch, options);
+            let emulated = device(arch, timing, sm_count, true);
             let ran = check(&emulated, problem);
             let reports = emulated.reports();
             match ran {
