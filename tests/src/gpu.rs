@@ -1,24 +1,18 @@
-//! Tests on a GPU: the gate, guarded memory, and a problem on the device.
+//! Tests on a GPU: the gate, and an FP8 problem in guarded memory.
 //!
 //! Without a usable GPU a test prints why it is skipped; with `REQUIRE_GPU=1` in the environment a skip is
 //! a failure. Tests of one binary take turns on the device.
 
+use crate::guarded::{Guarded, damages};
 use crate::problem::HostProblem;
 use crate::routing::Tables;
 use core::ops::Deref;
 use expert_gemm::{
-    Device, DeviceBuffer, DeviceTensor, ElementType, Fp8GroupedMm, Fp8GroupedMmTensors,
-    GroupStatus, Plain, Prepared, Result, Stream,
+    Device, DeviceInfo, ElementType, Fp8GroupedMm, Fp8GroupedMmTensors, GroupStatus, Prepared,
+    Result, Stream,
 };
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Bytes of each guard zone.
-pub const GUARD_BYTES: u64 = 64 << 10;
-
-/// Every byte of the guard zones, and of outputs before a launch: NaN as e4m3, f32, bf16 and f16, and -1 as
-/// an integer, so that a stray read shows as well. No kernel writes it: their NaN is `0x7FFF`.
-pub const GUARD_BYTE: u8 = 0xFF;
 
 /// An output that was not written.
 pub const UNTOUCHED: u16 = 0xFFFF;
@@ -38,14 +32,22 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// The first GPU, if it runs any kernel of this library.
+    /// The first GPU, if it runs the FP8 kernels.
     ///
     /// # Panics
     /// If there is none and `REQUIRE_GPU` is `1`.
     pub fn open() -> Option<Self> {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let any = Fp8GroupedMm { rows: 1, experts: 1, n: 128, k: 128, output: ElementType::Bf16 };
-        let opened = Device::open(0).and_then(|device| any.plan(device.info()).map(|_| device));
+        Self::open_for(|info| any.plan(info).map(drop))
+    }
+
+    /// The first GPU, if it is `fit`.
+    ///
+    /// # Panics
+    /// If there is none and `REQUIRE_GPU` is `1`.
+    pub fn open_for(fit: impl FnOnce(&DeviceInfo) -> Result<()>) -> Option<Self> {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = Device::open(0).and_then(|device| fit(device.info()).map(|()| device));
         match opened {
             Ok(device) => Some(Self { device, _turn: turn }),
             Err(reason) => {
@@ -63,128 +65,6 @@ impl Deref for Gpu {
 
     fn deref(&self) -> &Device {
         &self.device
-    }
-}
-
-/// Device memory between two guard zones.
-pub struct Guarded {
-    name: &'static str,
-    device: Device,
-    buffer: DeviceBuffer,
-    /// Where the contents begin in the buffer.
-    start: u64,
-    bytes: u64,
-}
-
-impl Guarded {
-    /// Uploads a slice between two guard zones.
-    ///
-    /// # Errors
-    /// What the driver answers.
-    pub fn new<T: Plain>(device: &Device, name: &'static str, contents: &[T]) -> Result<Self> {
-        Self::skewed(device, name, contents, 0)
-    }
-
-    /// Uploads a slice between two guard zones, `skew` bytes off the allocation's alignment.
-    ///
-    /// # Errors
-    /// What the driver answers.
-    pub fn skewed<T: Plain>(
-        device: &Device,
-        name: &'static str,
-        contents: &[T],
-        skew: u64,
-    ) -> Result<Self> {
-        let guarded = Self::between_guards(device, name, size_of_val(contents) as u64, skew)?;
-        guarded.upload(contents)?;
-        Ok(guarded)
-    }
-
-    /// Memory whose contents are guard bytes as well.
-    ///
-    /// # Errors
-    /// What the driver answers.
-    pub fn unwritten(device: &Device, name: &'static str, bytes: u64) -> Result<Self> {
-        Self::between_guards(device, name, bytes, 0)
-    }
-
-    fn between_guards(device: &Device, name: &'static str, bytes: u64, skew: u64) -> Result<Self> {
-        let buffer = device.alloc(2 * GUARD_BYTES + skew + bytes)?;
-        buffer.fill(GUARD_BYTE, Stream::DEFAULT)?;
-        device.synchronize()?;
-        Ok(Self { name, device: device.clone(), buffer, start: GUARD_BYTES + skew, bytes })
-    }
-
-    /// Replaces the contents.
-    ///
-    /// # Errors
-    /// What the driver answers.
-    ///
-    /// # Panics
-    /// If the slice is longer than the contents.
-    pub fn upload<T: Plain>(&self, from: &[T]) -> Result<()> {
-        assert!(size_of_val(from) as u64 <= self.bytes, "`{}` is too short", self.name);
-        // SAFETY: `Plain` has no padding, so all bytes are initialised.
-        let from = unsafe { core::slice::from_raw_parts(from.as_ptr().cast(), size_of_val(from)) };
-        // SAFETY: the range lies between the guard zones, as asserted.
-        unsafe { self.device.driver().copy_to_device(self.address(), from) }
-    }
-
-    /// Makes the contents guard bytes again.
-    ///
-    /// # Errors
-    /// What the driver answers.
-    pub fn clear(&self) -> Result<()> {
-        self.buffer.fill(GUARD_BYTE, Stream::DEFAULT)?;
-        self.device.synchronize()
-    }
-
-    /// The contents, as elements of `T`.
-    ///
-    /// # Errors
-    /// What the driver answers.
-    pub fn download<T: Plain + Default>(&self) -> Result<Vec<T>> {
-        let mut contents = vec![T::default(); self.bytes as usize / size_of::<T>()];
-        let bytes = size_of_val(&contents[..]);
-        // SAFETY: every bit pattern of a `Plain` type is a value, and the slice is not used otherwise.
-        let to = unsafe { core::slice::from_raw_parts_mut(contents.as_mut_ptr().cast(), bytes) };
-        // SAFETY: the range lies between the guard zones: `bytes` is at most `self.bytes`.
-        unsafe { self.device.driver().copy_to_host(to, self.address())? };
-        Ok(contents)
-    }
-
-    /// A tensor at the first byte of the contents.
-    ///
-    /// # Panics
-    /// If it does not fit.
-    pub fn tensor(&self, element: ElementType, shape: &[u64]) -> DeviceTensor<'_> {
-        assert!(shape.iter().product::<u64>() * element.bytes() <= self.bytes, "{}", self.name);
-        self.buffer.tensor_at(self.start, element, shape).expect("it fits between the guards")
-    }
-
-    /// Says which guard bytes were overwritten, if any.
-    ///
-    /// # Errors
-    /// What the driver answers.
-    pub fn damage(&self) -> Result<Option<String>> {
-        let mut guard = vec![0; GUARD_BYTES as usize];
-        let zones = [("before", -(GUARD_BYTES as i64)), ("behind", self.bytes as i64)];
-        for (side, at) in zones {
-            let from = self.address().wrapping_add_signed(at);
-            // SAFETY: both zones lie in this buffer.
-            unsafe { self.device.driver().copy_to_host(&mut guard, from)? };
-            let damaged = guard.iter().filter(|&&byte| byte != GUARD_BYTE).count();
-            if let Some(first) = guard.iter().position(|&byte| byte != GUARD_BYTE) {
-                let name = self.name;
-                let place = at + first as i64;
-                return Ok(Some(format!("{damaged} bytes {side} `{name}` written, first {place}")));
-            }
-        }
-        Ok(None)
-    }
-
-    fn address(&self) -> u64 {
-        self.buffer.address() + self.start
     }
 }
 
@@ -291,8 +171,7 @@ impl DeviceProblem {
     /// What the driver answers; a fault of the kernel among it.
     pub fn outcome(&self) -> Result<Outcome> {
         self.output.device.synchronize()?;
-        let mut damage = Vec::new();
-        for buffer in [
+        let damage = damages([
             &self.output,
             &self.a,
             &self.b,
@@ -301,9 +180,7 @@ impl DeviceProblem {
             &self.problem_sizes,
             &self.expert_offsets,
             &self.status,
-        ] {
-            damage.extend(buffer.damage()?);
-        }
+        ])?;
         let status = GroupStatus(self.status.download()?[0]);
         Ok(Outcome { output: self.output.download()?, status, damage })
     }
@@ -332,6 +209,7 @@ pub fn shape(problem: &HostProblem) -> Fp8GroupedMm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guarded::{GUARD_BYTE, GUARD_BYTES};
     use crate::metrics::compare_bits;
     use crate::problem::Spec;
     use crate::routing::Layout;

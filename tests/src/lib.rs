@@ -9,7 +9,7 @@
 //! | [`metrics`], [`judge`] | comparison of outputs, with reports that a person can read |
 //! | [`mx`] | the MXFP8 operations: problems, models, judgement |
 //! | [`cpu`] | the CPU backend on such problems, and what it promises |
-//! | [`gpu`] | device access, guard zones, and the rule for skipping without a GPU |
+//! | [`gpu`], [`guarded`] | device access, guard zones, and the rule for skipping without a GPU |
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "the tests compare exact results"))]
 
@@ -17,6 +17,7 @@ pub mod bound;
 pub mod cpu;
 pub mod e4m3;
 pub mod gpu;
+pub mod guarded;
 pub mod judge;
 pub mod metrics;
 pub mod mx;
@@ -26,6 +27,7 @@ pub mod quantise;
 pub mod reference;
 pub mod rng;
 pub mod routing;
+pub mod suite;
 pub mod values;
 pub mod wgmma_model;
 

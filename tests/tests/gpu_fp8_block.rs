@@ -4,34 +4,16 @@
 //! single one of them.
 
 use expert_gemm::{Device, ElementType};
-use expert_gemm_tests::gpu::{DeviceProblem, Gpu, UNTOUCHED, say};
+use expert_gemm_tests::gpu::{DeviceProblem, Gpu, UNTOUCHED};
 use expert_gemm_tests::metrics::compare_bits;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing, Skew};
+use expert_gemm_tests::suite;
 use expert_gemm_tests::values::Values;
 use expert_gemm_tests::wgmma_model;
-use rayon::prelude::*;
-
-/// What one problem added to the totals.
-#[derive(Clone, Copy, Default)]
-struct Tally {
-    problems: u64,
-    outputs: u64,
-    differing: u64,
-}
-
-impl Tally {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            problems: self.problems + other.problems,
-            outputs: self.outputs + other.outputs,
-            differing: self.differing + other.differing,
-        }
-    }
-}
 
 /// Runs one problem and compares everything that it may and may not write.
-fn check(device: &Device, problem: &HostProblem) -> Result<Tally, String> {
+fn check(device: &Device, problem: &HostProblem) -> Result<u64, String> {
     let run = || -> expert_gemm::Result<_> { DeviceProblem::new(device, problem)?.run() };
     let outcome = run().map_err(|error| format!("{error}\n  {problem}"))?;
     let want = wgmma_model::grouped(problem, UNTOUCHED);
@@ -45,61 +27,27 @@ fn check(device: &Device, problem: &HostProblem) -> Result<Tally, String> {
             .push(format!("status {:#x} for tables that keep the contract", outcome.status.0));
     }
     if complaints.is_empty() {
-        let outputs = problem.routing.owned_rows() * problem.spec.n as u64;
-        return Ok(Tally { problems: 1, outputs, differing: 0 });
+        return Ok(problem.routing.owned_rows() * problem.spec.n as u64);
     }
     Err(format!("{}\n  {problem}", complaints.join("\n  ")))
 }
 
-/// Checks problems on all cores, prints the totals, and panics with the first few complaints.
-fn check_all<P>(name: &str, problems: &[P], make: impl Fn(&P) -> HostProblem + Sync)
-where
-    P: Sync,
-{
+/// Checks problems on the GPU, if there is one.
+fn check_all<P: Sync>(name: &str, problems: &[P], make: impl Fn(&P) -> HostProblem + Sync + Send) {
     let Some(gpu) = Gpu::open() else { return };
     let device: &Device = &gpu;
-    let start = std::time::Instant::now();
-    let results: Vec<Result<Tally, String>> =
-        problems.par_iter().map(|problem| check(device, &make(problem))).collect();
-    let total = results.iter().flatten().copied().fold(Tally::default(), Tally::plus);
-    let failures: Vec<&String> =
-        results.iter().filter_map(|result| result.as_ref().err()).collect();
-    say(&format!(
-        "{name}: {} problems of {} equal the model in every bit, {} outputs compared, {} differ; {:.1} s",
-        total.problems,
-        problems.len(),
-        total.outputs,
-        total.differing,
-        start.elapsed().as_secs_f64(),
-    ));
-    for failure in failures.iter().take(5) {
-        say(failure);
-    }
-    assert!(failures.is_empty(), "{} of {} problems failed", failures.len(), problems.len());
+    suite::check_all(name, "outputs", problems, |problem| check(device, &make(problem)));
 }
 
 fn check_specs(name: &str, specs: &[Spec]) {
     check_all(name, specs, Spec::build);
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    let parsed = match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    Some(parsed.unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
-}
-
 const OUTPUTS: [ElementType; 2] = [ElementType::Bf16, ElementType::F16];
 
 #[test]
 fn random_problems() {
-    let seeds: Vec<u64> = match number("EXPERT_GEMM_SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("EXPERT_GEMM_PROBLEMS").unwrap_or(2000)).collect(),
-    };
-    check_all("random problems", &seeds, |&seed| Spec::fuzz(seed).build());
+    check_all("random problems", &suite::seeds(2000), |&seed| Spec::fuzz(seed).build());
 }
 
 #[test]

@@ -70,13 +70,11 @@ impl fmt::Debug for EmulatorDriver {
 }
 
 impl EmulatorDriver {
-    /// An H200 as far as plans are concerned, with as many multiprocessors as the options say.
+    /// The GPU of the options as far as plans are concerned, with as many multiprocessors as they say.
     pub fn new(options: Options) -> Self {
-        let info = DeviceInfo {
-            name: "emulated NVIDIA H200".to_owned(),
-            sm_count: options.sm_count,
-            ..DeviceInfo::h200()
-        };
+        let real = options.gpu.info();
+        let name = format!("emulated {}", real.name);
+        let info = DeviceInfo { name, sm_count: options.sm_count, ..real };
         let state = State {
             emulator: Emulator::new(options),
             modules: BTreeMap::new(),
@@ -273,6 +271,11 @@ impl Driver for EmulatorDriver {
             name: code_name(218),
             log: error.to_string(),
         })?;
+        let gpu = state.emulator.options.gpu;
+        if !gpu.runs(program.target()) {
+            // CUDA_ERROR_NO_BINARY_FOR_GPU
+            return Self::refuse("cuModuleLoadData", 209);
+        }
         let handle = state.handle();
         state.modules.insert(handle, Arc::new(program));
         // SAFETY: the handle was just made, and every use of it looks it up.

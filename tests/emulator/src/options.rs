@@ -1,5 +1,7 @@
 //! How to run.
 
+use expert_gemm::DeviceInfo;
+
 /// When asynchronous operations happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Timing {
@@ -11,11 +13,58 @@ pub enum Timing {
     Random(u64),
 }
 
+/// What GPU the emulator passes itself off as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gpu {
+    /// H200, compute capability 9.0.
+    H200,
+    /// B200, compute capability 10.0.
+    B200,
+    /// B300, compute capability 10.3.
+    B300,
+}
+
+impl Gpu {
+    /// The device, with as many multiprocessors as it really has. Memory and cache of the newer ones are the H200's:
+    /// nothing here depends on them.
+    pub fn info(self) -> DeviceInfo {
+        let h200 = DeviceInfo::h200();
+        let newer = |name: &str, capability| DeviceInfo {
+            name: name.to_owned(),
+            capability,
+            sm_count: 148,
+            ..DeviceInfo::h200()
+        };
+        match self {
+            Self::H200 => h200,
+            Self::B200 => newer("NVIDIA B200", (10, 0)),
+            Self::B300 => newer("NVIDIA B300", (10, 3)),
+        }
+    }
+
+    /// Whether it runs code for a `.target` (PTX ISA 11.1.2): any older one without a suffix, its own with `a`, and
+    /// its family's with `f`.
+    pub fn runs(self, target: &str) -> bool {
+        let target = target.split(',').next().unwrap_or(target);
+        let number = target.trim_start_matches("sm_").trim_end_matches(['a', 'f']);
+        let (major, minor) = self.info().capability;
+        let (own, first) = (major * 10 + minor, major * 10);
+        let Ok(number) = number.parse::<u32>() else { return false };
+        match target.as_bytes().last() {
+            Some(b'a') => number == own,
+            Some(b'f') => (first..=own).contains(&number),
+            _ => number <= own,
+        }
+    }
+}
+
 /// Options of an emulator.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// When asynchronous operations happen.
     pub timing: Timing,
+    /// Which GPU the device claims to be.
+    pub gpu: Gpu,
     /// Streaming multiprocessors that the device claims; grids follow it.
     pub sm_count: u32,
     /// Whether the happens-before checker runs.
@@ -33,6 +82,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             timing: Timing::Early,
+            gpu: Gpu::H200,
             sm_count: 4,
             check_races: true,
             check_cross_cluster: true,

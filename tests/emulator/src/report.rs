@@ -23,6 +23,10 @@ pub enum ReportKind {
     Deadlock,
     /// A rule of wgmma's ordering.
     Wgmma,
+    /// A rule of tcgen05: allocation, who may issue what, values used before their wait.
+    Tcgen05,
+    /// Uses of tensor memory that are ordered but for `tcgen05.fence::after_thread_sync`.
+    TensorFence,
     /// A matrix descriptor.
     Descriptor,
     /// A tensor map or its use.

@@ -1,6 +1,7 @@
 //! The emulator's own encoding of a tensor map: what the hardware's 128 opaque bytes stand for.
 
 use crate::semantics::swizzle::Swizzle;
+use crate::semantics::tma::TileMap;
 use expert_gemm::driver::{OutOfBounds, Swizzle as HostSwizzle, TensorMapSpec};
 
 const MAGIC: u32 = 0x504D_5445;
@@ -90,6 +91,24 @@ impl TensorMap {
             },
             fill_nan: bytes[7] != 0,
         })
+    }
+
+    /// What the geometry of boxes needs of it.
+    pub fn tile(&self) -> TileMap {
+        fn array<T: Copy + Default, U: Copy + TryFrom<T>, const N: usize>(
+            from: &[T],
+            rest: U,
+        ) -> [U; N] {
+            std::array::from_fn(|i| from.get(i).and_then(|&x| x.try_into().ok()).unwrap_or(rest))
+        }
+        TileMap {
+            rank: self.dims.len(),
+            dims: array(&self.dims, 1),
+            strides: array(&self.strides, 0),
+            box_dims: array(&self.box_dims, 1),
+            element_bytes: self.element as u32,
+            swizzle: self.swizzle,
+        }
     }
 
     /// Bytes of the box.

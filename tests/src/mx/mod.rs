@@ -7,10 +7,11 @@
 //! | [`inputs`] | kinds of bf16 and f16 inputs |
 //! | [`routing`] | where the experts' scales lie: scale offsets, and hostile tables |
 //! | [`judge`] | which experts are served and what is reported, for any tables |
-//! | [`quant_problem`], [`quant_model`] | a grouped quantisation, and what it must leave behind |
+//! | [`quant_problem`], [`quant_model`], [`quant_device`] | a grouped quantisation, what it must leave behind, and what it did |
 
 pub mod inputs;
 pub mod judge;
+pub mod quant_device;
 pub mod quant_float;
 pub mod quant_integer;
 pub mod quant_model;

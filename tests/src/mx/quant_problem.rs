@@ -15,8 +15,8 @@ const CHUNK: usize = 1 << 17;
 /// What rows of nobody hold: NaN in either element type.
 const NOBODY: u16 = 0xFFFF;
 
-/// What the tables say of N, which the quantiser does not read: the wheel's tables hold anything there.
-const N_IN_TABLES: u32 = 0x7FFF_FFFF;
+/// What the tables say of N, which the quantiser does not read: nothing that a product would take.
+const N_IN_TABLES: u32 = 7;
 
 /// What to make. Equal specifications give equal problems, bit for bit.
 #[derive(Clone, Copy, PartialEq, Debug)]

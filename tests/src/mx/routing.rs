@@ -24,7 +24,8 @@ impl MxRouting {
         Self {
             rows,
             first_scale_row: atoms.first_row.iter().map(|atom| atom * ROWS).collect(),
-            scale_rows: atoms.rows * ROWS,
+            // Some, so that experts without rows are no special case.
+            scale_rows: atoms.rows.max(1) * ROWS,
         }
     }
 

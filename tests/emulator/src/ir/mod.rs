@@ -1,8 +1,14 @@
 //! What instructions are lowered to. Registers are slots of a warp's register file.
 
+mod bulk_store;
 mod operand;
+mod tcgen05;
 
+pub use bulk_store::BulkStore;
 pub use operand::*;
+pub use tcgen05::Tcgen05;
+
+use crate::semantics::alu::float::Half;
 
 /// One instruction of a kernel.
 #[derive(Clone, Debug)]
@@ -247,6 +253,8 @@ pub enum Op {
         coordinates: Vec<Src>,
         barrier: Mem,
         multicast: Option<Src>,
+        /// `.cta_group::2`: the mbarrier may lie in either CTA of the pair.
+        pair: bool,
     },
     WgmmaFence,
     WgmmaCommit,
@@ -276,6 +284,18 @@ pub enum Op {
         count: u32,
         increase: bool,
     },
+    /// Arithmetic on f16 or bf16; on two of them where `pair`. Sources that `op` has not repeat the first.
+    Half {
+        op: HalfOp,
+        half: Half,
+        pair: bool,
+        d: u32,
+        a: Src,
+        b: Src,
+        c: Src,
+    },
+    BulkStore(BulkStore),
+    Tcgen05(Tcgen05),
 }
 
 /// An instruction with its predicate and its place in the text.

@@ -254,6 +254,24 @@ pub enum Pair {
     E5m2FromF16,
     F16FromE4m3,
     F16FromE5m2,
+    Ue8m0FromF32,
+    Bf16FromUe8m0,
+}
+
+/// Arithmetic on f16 and bf16.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum HalfOp {
+    Add,
+    Sub,
+    Mul,
+    Fma,
+    Min,
+    Max,
+    MinNan,
+    MaxNan,
+    Neg,
+    Abs,
 }
 
 /// How `shfl.sync` picks a lane.

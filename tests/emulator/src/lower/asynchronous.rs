@@ -1,7 +1,7 @@
 //! Lowering of barriers, asynchronous copies and the tensor core.
 
 use super::names::Operands;
-use super::scalar;
+use super::{bulk_store, scalar};
 use crate::ir::{Op, Src};
 use crate::syntax::SyntaxError;
 
@@ -158,16 +158,11 @@ fn cp_async(rest: &[&str], o: &mut Operands<'_>) -> Lowered {
             Op::CpAsyncArrive { m: o.m()?, noinc }
         }
         ["bulk", "tensor", rank, "shared::cluster" | "shared::cta", "global", tail @ ..] => {
-            let rank = match *rank {
-                "1d" => 1,
-                "2d" => 2,
-                "3d" => 3,
-                "4d" => 4,
-                "5d" => 5,
-                _ => return Ok(None),
-            };
+            let Some(rank) = bulk_store::rank_of(rank) else { return Ok(None) };
             let tail = if tail.first() == Some(&"tile") { &tail[1..] } else { tail };
-            let Some((multicast, hint)) = bulk_tail(tail) else { return Ok(None) };
+            let Some(BulkTail { multicast, pair, hint }) = bulk_tail(tail) else {
+                return Ok(None);
+            };
             let to = o.m()?;
             let (map, coordinates) = o.m_at()?;
             if coordinates.len() != rank as usize {
@@ -178,10 +173,12 @@ fn cp_async(rest: &[&str], o: &mut Operands<'_>) -> Lowered {
             if hint {
                 o.s()?;
             }
-            Op::Tma { rank, to, map, coordinates, barrier, multicast }
+            Op::Tma { rank, to, map, coordinates, barrier, multicast, pair }
         }
         ["bulk", "shared::cluster" | "shared::cta", "global", tail @ ..] => {
-            let Some((multicast, hint)) = bulk_tail(tail) else { return Ok(None) };
+            let Some(BulkTail { multicast, pair: false, hint }) = bulk_tail(tail) else {
+                return Ok(None);
+            };
             let (to, from, bytes, barrier) = (o.m()?, o.m()?, o.s()?, o.m()?);
             let multicast = if multicast { Some(o.s()?) } else { None };
             if hint {
@@ -189,6 +186,7 @@ fn cp_async(rest: &[&str], o: &mut Operands<'_>) -> Lowered {
             }
             Op::Bulk { to, from, bytes, barrier, multicast }
         }
+        ["bulk", rest @ ..] => return bulk_store::lower(rest, o),
         [how @ ("ca" | "cg"), space, "global", tail @ ..]
             if scalar::space(space) == Some(crate::ir::Space::Shared) =>
         {
@@ -208,15 +206,29 @@ fn cp_async(rest: &[&str], o: &mut Operands<'_>) -> Lowered {
     }))
 }
 
-/// Whether `.multicast::cluster` and `.L2::cache_hint` follow the completion mechanism.
-fn bulk_tail(tail: &[&str]) -> Option<(bool, bool)> {
-    match tail {
-        ["mbarrier::complete_tx::bytes"] => Some((false, false)),
-        ["mbarrier::complete_tx::bytes", "multicast::cluster"] => Some((true, false)),
-        ["mbarrier::complete_tx::bytes", "L2::cache_hint"] => Some((false, true)),
-        ["mbarrier::complete_tx::bytes", "multicast::cluster", "L2::cache_hint"] => {
-            Some((true, true))
-        }
-        _ => None,
-    }
+/// What follows the completion mechanism.
+struct BulkTail {
+    multicast: bool,
+    /// `.cta_group::2`
+    pair: bool,
+    hint: bool,
+}
+
+fn bulk_tail(tail: &[&str]) -> Option<BulkTail> {
+    let ["mbarrier::complete_tx::bytes", tail @ ..] = tail else { return None };
+    let (multicast, tail) = match tail {
+        ["multicast::cluster", tail @ ..] => (true, tail),
+        _ => (false, tail),
+    };
+    let (pair, tail) = match tail {
+        ["cta_group::2", tail @ ..] => (true, tail),
+        ["cta_group::1", tail @ ..] => (false, tail),
+        _ => (false, tail),
+    };
+    let hint = match tail {
+        [] => false,
+        ["L2::cache_hint"] => true,
+        _ => return None,
+    };
+    Some(BulkTail { multicast, pair, hint })
 }

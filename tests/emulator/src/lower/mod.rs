@@ -1,8 +1,11 @@
 //! The tree to instructions with register slots. An opcode or modifier that is not known is an error.
 
 mod asynchronous;
+mod bulk_store;
+mod halves;
 mod names;
 mod scalar;
+mod tcgen05;
 
 use crate::ir::{Code, Inst, Op};
 use crate::syntax::SyntaxError;
@@ -94,6 +97,10 @@ fn lower_kernel(module: &Module, kernel: &Kernel) -> Result<Code, SyntaxError> {
             }
             Statement::Instruction(instruction) => {
                 let inst = lower_instruction(instruction, &mut names, &mut opcodes)?;
+                if matches!(inst.op, Op::Tcgen05(_)) && !tcgen05::exists_on(&module.target) {
+                    let message = format!("`{}` has no tcgen05", module.target);
+                    return Err(SyntaxError::new(inst.line, message));
+                }
                 code.insts.push(inst);
             }
             Statement::Label(..) | Statement::Variable(_) => {}
@@ -126,12 +133,19 @@ fn lower_instruction(
     };
     let parts: Vec<&str> = instruction.opcode.split('.').collect();
     let mut operands = names::Operands::new(names, &instruction.operands, &instruction.opcode);
-    let op = match scalar::lower(&parts, &mut operands)? {
-        Some(op) => op,
-        None => asynchronous::lower(&parts, &mut operands)?.ok_or_else(|| {
-            SyntaxError::new(line, format!("unknown instruction `{}`", instruction.opcode))
-        })?,
+    let lowered = match parts[0] {
+        "tcgen05" => tcgen05::lower(&parts, &mut operands)?,
+        _ => match scalar::lower(&parts, &mut operands)? {
+            Some(op) => Some(op),
+            None => match halves::lower(&parts, &mut operands)? {
+                Some(op) => Some(op),
+                None => asynchronous::lower(&parts, &mut operands)?,
+            },
+        },
     };
+    let op = lowered.ok_or_else(|| {
+        SyntaxError::new(line, format!("unknown instruction `{}`", instruction.opcode))
+    })?;
     operands.finish()?;
     let next = opcodes.len() as u16;
     let opcode = *opcodes.entry(instruction.opcode.clone()).or_insert(next);

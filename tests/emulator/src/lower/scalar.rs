@@ -286,6 +286,8 @@ fn cvt(parts: &[&str], o: &mut Operands<'_>) -> Lowered {
         ["rn", "satfinite", "e5m2x2", "f16x2"] => Some((Pair::E5m2FromF16, false)),
         ["rn", "f16x2", "e4m3x2"] => Some((Pair::F16FromE4m3, false)),
         ["rn", "f16x2", "e5m2x2"] => Some((Pair::F16FromE5m2, false)),
+        ["rp", "satfinite", "ue8m0x2", "f32"] => Some((Pair::Ue8m0FromF32, true)),
+        ["rn", "bf16x2", "ue8m0x2"] => Some((Pair::Bf16FromUe8m0, false)),
         _ => None,
     };
     if let Some((how, two)) = pair {

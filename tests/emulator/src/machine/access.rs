@@ -5,7 +5,7 @@ use super::warp::{Row, each};
 use super::{CONST_WINDOW, LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW};
 use crate::ir::{Inst, Mem, Rmw, Space, Special, Src, Ty};
 use crate::machine::alu;
-use crate::race::Epoch;
+use crate::race::{Clock, Epoch};
 use crate::report::ReportKind;
 
 /// Where an address points.
@@ -323,6 +323,21 @@ impl Cluster<'_> {
         bytes: u64,
         line: u32,
     ) -> Step<()> {
+        let warp = &self.warps[w];
+        let actor = warp.actor + lane as u32;
+        let (clock, base) = (warp.time[lane].own, warp.time[lane].base.clone());
+        let now = Epoch { actor, clock, line, ..Epoch::default() };
+        self.note_global_write(address, bytes, now, &base)
+    }
+
+    /// Checks a write of global memory against earlier ones, of which those in `base` come first.
+    pub(crate) fn note_global_write(
+        &mut self,
+        address: u64,
+        bytes: u64,
+        now: Epoch,
+        base: &Clock,
+    ) -> Step<()> {
         if !self.env.options.check_races {
             return Ok(());
         }
@@ -331,23 +346,21 @@ impl Cluster<'_> {
         {
             let message =
                 format!("clusters {} and {other} both write global {address:#x}", self.id);
-            self.report(ReportKind::Race, vec![line], message)?;
+            self.report(ReportKind::Race, vec![now.line], message)?;
         }
-        let warp = &self.warps[w];
-        let actor = warp.actor + lane as u32;
-        let now = Epoch { actor, clock: warp.time[lane].own, line, ..Epoch::default() };
         let mut found = None;
         for word in address / 4..(address + bytes).div_ceil(4) {
+            // A thread's own writes are in order, its asynchronous ones are not.
             if let Some(earlier) = self.written.insert(word, now)
-                && earlier.actor != actor
-                && self.warps[w].time[lane].base.get(earlier.actor) < earlier.clock
+                && (earlier.actor != now.actor || now.asynchronous && earlier != now)
+                && base.get(earlier.actor) < earlier.clock
             {
                 found = Some(earlier);
             }
         }
         if let Some(earlier) = found {
-            let message = format!("two threads write global {address:#x} without an order");
-            self.report(ReportKind::Race, vec![line, earlier.line], message)?;
+            let message = format!("two writes of global {address:#x} without an order");
+            self.report(ReportKind::Race, vec![now.line, earlier.line], message)?;
         }
         Ok(())
     }

@@ -342,6 +342,8 @@ pub(super) fn pair(how: Pair, a: u32, b: u32) -> u64 {
         Pair::E5m2FromF16 => u32::from(c::e5m2x2_from_f16x2(a)),
         Pair::F16FromE4m3 => c::f16x2_from_e4m3x2(a as u16),
         Pair::F16FromE5m2 => c::f16x2_from_e5m2x2(a as u16),
+        Pair::Ue8m0FromF32 => u32::from(c::ue8m0x2_from_f32(x, y)),
+        Pair::Bf16FromUe8m0 => c::bf16x2_from_ue8m0x2(a as u16),
     })
 }
 

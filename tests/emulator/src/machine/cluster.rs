@@ -1,8 +1,11 @@
 //! One cluster: its state, who runs when, and what was found.
 
+use super::bulk_store::Stores;
 use super::copies::Copy;
 use super::cta::{Cta, NamedBarrier};
+use super::tcgen05::Engine;
 use super::tensor::Warpgroup;
+use super::tmem::TensorMemory;
 use super::warp::{Wait, Warp, each};
 use crate::ir::{Code, Inst, Op};
 use crate::memory::global::Global;
@@ -60,6 +63,8 @@ pub(crate) struct Cluster<'a> {
     pub(crate) warps: Vec<Warp>,
     pub(crate) groups: Vec<Warpgroup>,
     pub(crate) queue: Vec<Copy>,
+    pub(crate) stores: Stores,
+    pub(crate) tensor: Engine,
     pub(crate) barrier: ClusterBarrier,
     pub(crate) actors: u32,
     /// Who wrote each word of global memory.
@@ -92,6 +97,7 @@ impl<'a> Cluster<'a> {
                 live: threads,
                 exit_clock: Clock::default(),
                 touched: BTreeMap::new(),
+                tensor: TensorMemory::default(),
             });
             for index in 0..warps_per_cta {
                 let lanes = (threads - index * 32).min(32);
@@ -121,6 +127,8 @@ impl<'a> Cluster<'a> {
             warps,
             groups,
             queue: Vec::new(),
+            stores: Stores::default(),
+            tensor: Engine::default(),
             barrier: ClusterBarrier::default(),
             actors,
             written: HashMap::new(),
@@ -202,7 +210,7 @@ impl<'a> Cluster<'a> {
             let thread = warp.index * 32 + actor % 32;
             return format!("CTA {} thread {thread}", warp.cta);
         }
-        if self.groups.iter().any(|group| group.actor == actor) {
+        if self.groups.iter().any(|group| group.actor == actor) || self.tensor.has(actor) {
             return "the tensor core".to_owned();
         }
         "an asynchronous copy".to_owned()
@@ -254,7 +262,10 @@ impl<'a> Cluster<'a> {
             if self.warps.iter().all(|warp| warp.live == 0) {
                 return Ok(());
             }
-            if !progress && !self.perform_awaited()? {
+            if self.is_random() {
+                progress |= self.tensor_turn()?;
+            }
+            if !progress && !self.perform_awaited()? && !self.tensor_awaited()? {
                 return self.deadlock();
             }
         }
@@ -364,6 +375,10 @@ impl<'a> Cluster<'a> {
             let message = format!("more than {} instructions", self.env.options.max_instructions);
             return self.fatal(ReportKind::Limit, inst.line, message);
         }
+        if self.warps[w].tensor.is_loading(&inst.touches) {
+            let message = "a register is touched before the wait for its tcgen05.ld".to_owned();
+            self.report(ReportKind::Tcgen05, vec![inst.line], message)?;
+        }
         let warp = &mut self.warps[w];
         warp.sequence += 1;
         if matches!(inst.op, Op::Wgmma { .. }) {
@@ -404,6 +419,7 @@ impl<'a> Cluster<'a> {
                     Wait::Cluster(_) => "the cluster's barrier".to_owned(),
                     Wait::Named { id, .. } => format!("barrier {id}"),
                     Wait::Warpgroup(_) => "the rest of its warpgroup".to_owned(),
+                    Wait::TensorMemory(columns) => format!("{columns} columns of tensor memory"),
                     Wait::None => continue,
                 };
                 let entry = format!(

@@ -21,8 +21,15 @@ pub(crate) struct Copy {
 enum Kind {
     /// `cp.async` of a lane: its number, destination, source, sizes.
     Lane { warp: usize, lane: usize, number: u32, to: u64, from: u64, bytes: u32, read: u32 },
-    /// A copy that completes on an mbarrier at the same address of each destination.
-    Bulk { ctas: Vec<usize>, issuer: usize, to: u64, barrier: u32, what: Source },
+    /// A copy that completes on an mbarrier at the same address for each destination.
+    Bulk { targets: Vec<Target>, issuer: usize, to: u64, barrier: u32, what: Source },
+}
+
+/// A CTA that a copy goes to, and the one whose mbarrier it signals: itself or its peer.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    cta: usize,
+    signals: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +44,7 @@ impl Copy {
     }
 
     pub(crate) fn writes(&self, cta: usize) -> bool {
-        matches!(&self.kind, Kind::Bulk { ctas, .. } if ctas.contains(&cta))
+        matches!(&self.kind, Kind::Bulk { targets, .. } if targets.iter().any(|to| to.cta == cta))
     }
 }
 
@@ -115,34 +122,40 @@ impl Cluster<'_> {
                         return self.fatal(ReportKind::Misaligned, line, message);
                     }
                     let what = Source::Flat { from, bytes };
-                    self.issue_bulk(w, lane, (*to, *barrier, *multicast), (what, bytes, 16), line)?;
+                    let places = (*to, *barrier, *multicast, false);
+                    self.issue_bulk(w, lane, places, (what, bytes, 16), line)?;
                 }
             }
-            Op::Tma { rank, to, map, coordinates, barrier, multicast } => {
-                let maps = self.addresses(w, *map);
-                let rows: Vec<_> = coordinates.iter().map(|&c| self.row(w, c)).collect();
+            Op::Tma { rank, to, map, coordinates, barrier, multicast, pair } => {
                 for lane in each(lanes) {
-                    let map = self.tensor_map(w, lane, maps[lane], line)?;
-                    if map.dims.len() != *rank as usize {
-                        let message =
-                            format!("a map of rank {} used with rank {rank}", map.dims.len());
-                        return self.fatal(ReportKind::TensorMap, line, message);
-                    }
-                    let coordinates = rows.iter().map(|row| row[lane] as i32).collect();
+                    let (map, coordinates) =
+                        self.tile(w, lane, (*rank, *map, coordinates), line)?;
                     let bytes = map.box_bytes();
                     let what = Source::Tile { map: Box::new(map), coordinates };
-                    self.issue_bulk(
-                        w,
-                        lane,
-                        (*to, *barrier, *multicast),
-                        (what, bytes, 128),
-                        line,
-                    )?;
+                    let places = (*to, *barrier, *multicast, *pair);
+                    self.issue_bulk(w, lane, places, (what, bytes, 128), line)?;
                 }
             }
             _ => {}
         }
         Ok(Flow::Advance(lanes))
+    }
+
+    /// The map and the coordinates of a tensor copy.
+    pub(crate) fn tile(
+        &mut self,
+        w: usize,
+        lane: usize,
+        (rank, map, coordinates): (u32, Mem, &[Src]),
+        line: u32,
+    ) -> Step<(TensorMap, Vec<i32>)> {
+        let map = self.tensor_map(w, lane, self.addresses(w, map)[lane], line)?;
+        if map.dims.len() != rank as usize {
+            let message = format!("a map of rank {} used with rank {rank}", map.dims.len());
+            return self.fatal(ReportKind::TensorMap, line, message);
+        }
+        let coordinates = coordinates.iter().map(|&c| self.row(w, c)[lane] as i32).collect();
+        Ok((map, coordinates))
     }
 
     fn tensor_map(&mut self, w: usize, lane: usize, address: u64, line: u32) -> Step<TensorMap> {
@@ -205,7 +218,7 @@ impl Cluster<'_> {
         &mut self,
         w: usize,
         lane: usize,
-        (to, barrier, multicast): (Mem, Mem, Option<Src>),
+        (to, barrier, multicast, pair): (Mem, Mem, Option<Src>, bool),
         (what, bytes, alignment): (Source, u64, u64),
         line: u32,
     ) -> Step<()> {
@@ -220,26 +233,36 @@ impl Cluster<'_> {
             let message = format!("the destination {at:#x} is not {alignment}-aligned");
             return self.fatal(ReportKind::Misaligned, line, message);
         }
-        if multicast.is_none() && cta != other {
+        // PTX ISA 9.7.9.25.5.2: with .cta_group::2 the mbarrier is the destination's or its peer's.
+        let apart = if pair { cta / 2 != other / 2 } else { cta != other };
+        if multicast.is_none() && apart {
             let message = "data and mbarrier lie in different CTAs".to_owned();
             return self.fatal(ReportKind::Barrier, line, message);
         }
         let ctas: Vec<usize> = match multicast {
             None => vec![cta],
-            Some(mask) => {
-                let mask = self.row(w, mask)[lane] as u16;
-                (0..16).filter(|rank| mask >> rank & 1 == 1).collect()
-            }
+            Some(mask) => self.cta_mask(w, lane, mask),
         };
+        let signals = |cta: usize| if pair { cta & !1 | other & 1 } else { cta };
+        let targets = ctas.into_iter().map(|cta| Target { cta, signals: signals(cta) });
+        let targets: Vec<Target> = targets.collect();
         let mut view = self.warps[w].issue(lane);
         view.asynchronous = true;
-        for &cta in &ctas {
+        for &Target { cta, signals } in &targets {
             self.in_shared(cta, at, bytes, line, "copy")?;
             self.touch(w, lane, cta, line);
-            self.check_target(w, cta, barrier as u32, &view, line)?;
+            self.in_shared(signals, barrier, 8, line, "signal of a copy")?;
+            self.touch(w, lane, signals, line);
+            self.check_target(w, signals, barrier as u32, &view, line)?;
         }
-        let kind = Kind::Bulk { ctas, issuer: w, to: at, barrier: barrier as u32, what };
+        let kind = Kind::Bulk { targets, issuer: w, to: at, barrier: barrier as u32, what };
         self.queue(Copy { line, view, kind })
+    }
+
+    /// The ranks of a `.multicast::cluster`.
+    pub(crate) fn cta_mask(&self, w: usize, lane: usize, mask: Src) -> Vec<usize> {
+        let mask = self.row(w, mask)[lane] as u16;
+        (0..16).filter(|rank| mask >> rank & 1 == 1).collect()
     }
 
     /// Checks that the asynchronous proxy sees the initialisation of the mbarrier.
@@ -307,8 +330,8 @@ impl Cluster<'_> {
         Ok(())
     }
 
-    /// Performs one copy that somebody waits for; false if there is none.
-    pub(crate) fn perform_awaited(&mut self) -> Step<bool> {
+    /// The mbarriers that somebody waits for.
+    pub(crate) fn awaited_barriers(&self) -> Vec<(usize, u32)> {
         let mut awaited = Vec::new();
         for warp in &self.warps {
             for lane in each(warp.waiting & warp.live) {
@@ -319,10 +342,16 @@ impl Cluster<'_> {
                 }
             }
         }
+        awaited
+    }
+
+    /// Performs one copy that somebody waits for; false if there is none.
+    pub(crate) fn perform_awaited(&mut self) -> Step<bool> {
+        let awaited = self.awaited_barriers();
         let due: Vec<usize> = (0..self.queue.len())
             .filter(|&index| match &self.queue[index].kind {
-                Kind::Bulk { ctas, barrier, .. } => {
-                    awaited.iter().any(|(cta, at)| at == barrier && ctas.contains(cta))
+                Kind::Bulk { targets, barrier, .. } => {
+                    targets.iter().any(|to| awaited.contains(&(to.signals, *barrier)))
                 }
                 Kind::Lane { .. } => false,
             })
@@ -352,7 +381,7 @@ impl Cluster<'_> {
                 let cta = self.warps[warp].cta;
                 self.land(cta, to, data, &view, now)
             }
-            Kind::Bulk { ctas, issuer, to, barrier, what } => {
+            Kind::Bulk { targets, issuer, to, barrier, what } => {
                 let (pieces, bytes) = match &what {
                     Source::Flat { from, bytes } => {
                         let mut data = vec![0; *bytes as usize];
@@ -360,19 +389,19 @@ impl Cluster<'_> {
                         (vec![(to, data)], *bytes)
                     }
                     Source::Tile { map, coordinates } => {
-                        (self.tile(map, coordinates, to, line)?, map.box_bytes())
+                        (self.load_box(map, coordinates, to, line)?, map.box_bytes())
                     }
                 };
                 let lane = (view.issuer % 32) as usize;
                 if let Source::Flat { from, .. } = what {
                     self.global_read(issuer, lane, from, line)?;
                 }
-                for cta in ctas {
+                for Target { cta, signals } in targets {
                     if self.ctas[cta].live == 0 {
                         let message = format!("a copy lands in CTA {cta}, which has exited");
                         return self.fatal(ReportKind::PeerExited, line, message);
                     }
-                    let Some(found) = self.ctas[cta].barriers.get(&barrier) else {
+                    let Some(found) = self.ctas[signals].barriers.get(&barrier) else {
                         let message = format!("no mbarrier lives at {barrier:#x} any more");
                         return self.fatal(ReportKind::Barrier, line, message);
                     };
@@ -381,7 +410,9 @@ impl Cluster<'_> {
                     for (at, data) in &pieces {
                         self.land(cta, *at, data, &view, now)?;
                     }
-                    let Some(found) = self.ctas[cta].barriers.get_mut(&barrier) else { continue };
+                    let Some(found) = self.ctas[signals].barriers.get_mut(&barrier) else {
+                        continue;
+                    };
                     found.gathering.raise(actor, clock);
                     let result = found.change_tx(-(bytes as i64));
                     found.complete();
@@ -395,7 +426,7 @@ impl Cluster<'_> {
         }
     }
 
-    fn global(&mut self, from: u64, to: &mut [u8], line: u32) -> Step<()> {
+    pub(crate) fn global(&mut self, from: u64, to: &mut [u8], line: u32) -> Step<()> {
         if to.is_empty() {
             return Ok(());
         }
@@ -418,50 +449,9 @@ impl Cluster<'_> {
         self.conflict(found, now.line, "asynchronous copy's write", at)
     }
 
-    /// The box in shared memory, in chunks that the swizzle keeps whole.
-    fn tile(
-        &mut self,
-        map: &TensorMap,
-        coordinates: &[i32],
-        to: u64,
-        line: u32,
-    ) -> Step<Vec<(u64, Vec<u8>)>> {
-        let width = (map.box_dims[0] * map.element) as usize;
-        let rows: u64 = map.box_dims[1..].iter().product();
-        let fill = if map.fill_nan { 0xFF } else { 0 };
-        let mut pieces = Vec::new();
-        let mut address = to;
-        for row in 0..rows {
-            let mut rest = row;
-            let mut inside = true;
-            let mut from = map.address;
-            for (i, &side) in map.box_dims.iter().enumerate().skip(1) {
-                let at = i64::from(coordinates[i]) + (rest % side) as i64;
-                rest /= side;
-                inside &= at >= 0 && (at as u64) < map.dims[i];
-                from = from.wrapping_add((at as u64).wrapping_mul(map.strides[i - 1]));
-            }
-            let mut data = vec![fill; width];
-            let first = i64::from(coordinates[0]);
-            let low = first.max(0);
-            let high = (first + map.box_dims[0] as i64).min(map.dims[0] as i64);
-            if inside && low < high {
-                let skip = ((low - first) as u64 * map.element) as usize;
-                let length = ((high - low) as u64 * map.element) as usize;
-                let from = from + low as u64 * map.element;
-                self.global(from, &mut data[skip..skip + length], line)?;
-            }
-            for chunk in data.chunks(16) {
-                let at = u64::from(map.swizzle.apply(address as u32));
-                pieces.push((at, chunk.to_vec()));
-                address += chunk.len() as u64;
-            }
-        }
-        Ok(pieces)
-    }
-
     /// Reports what nobody waited for.
     pub(crate) fn leftovers(&mut self) -> Step<()> {
+        self.bulk_rest()?;
         if let Some(copy) = self.queue.first() {
             let line = copy.line;
             let message = "a copy that nobody waited for".to_owned();

@@ -1,6 +1,7 @@
 //! What the warps of a CTA share.
 
 use super::mbarrier::Mbarrier;
+use super::tmem::TensorMemory;
 use crate::memory::shared::Shared;
 use crate::race::{Clock, Epoch};
 use std::collections::BTreeMap;
@@ -31,4 +32,5 @@ pub(crate) struct Cta {
     pub(crate) exit_clock: Clock,
     /// Accesses of other CTAs to its shared memory.
     pub(crate) touched: BTreeMap<u32, Epoch>,
+    pub(crate) tensor: TensorMemory,
 }

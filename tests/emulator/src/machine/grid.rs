@@ -14,6 +14,7 @@ use std::time::Instant;
 #[derive(Clone, Debug)]
 pub struct Program {
     kernels: Vec<Code>,
+    target: String,
 }
 
 impl Program {
@@ -24,12 +25,18 @@ impl Program {
     /// The first thing that is not known, with its line.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         let module = parser::parse(text)?;
-        Ok(Self { kernels: crate::lower::lower(&module)? })
+        let kernels = crate::lower::lower(&module)?;
+        Ok(Self { kernels, target: module.target })
     }
 
     /// A kernel by name.
     pub fn kernel(&self, name: &str) -> Option<&Code> {
         self.kernels.iter().find(|kernel| kernel.name == name)
+    }
+
+    /// Its `.target`.
+    pub fn target(&self) -> &str {
+        &self.target
     }
 
     /// All kernels.

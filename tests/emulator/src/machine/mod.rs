@@ -5,17 +5,23 @@
 
 mod access;
 mod alu;
+mod boxes;
+mod bulk_store;
 mod cluster;
 mod collective;
 mod copies;
 mod cta;
 mod grid;
+mod halves;
 mod mbarrier;
+mod operand;
 mod step;
 mod sync;
+mod tcgen05;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod tmem;
 mod warp;
 
 pub use grid::{Emulator, Launch, LaunchError, Program};

@@ -172,6 +172,11 @@ impl Cluster<'_> {
             Op::WgmmaFence | Op::WgmmaCommit | Op::WgmmaWait { .. } | Op::Wgmma { .. } => {
                 return self.tensor_op(w, inst, lanes);
             }
+            Op::Half { op, half, pair, d, a, b, c } => {
+                self.half_op(w, lanes, (*op, *half, *pair), *d, [*a, *b, *c]);
+            }
+            Op::BulkStore(op) => return self.bulk_store_op(w, inst, op, lanes),
+            Op::Tcgen05(op) => return self.tcgen05_op(w, inst, op, lanes),
         }
         Ok(next)
     }

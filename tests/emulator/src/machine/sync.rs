@@ -26,6 +26,7 @@ impl Cluster<'_> {
                     self.ctas[warp.cta].named[id as usize].generation > generation
                 }
                 Wait::Warpgroup(target) => self.groups[self.group_of(w)].ready() >= target,
+                Wait::TensorMemory(columns) => self.ctas[warp.cta].tensor.has_room(columns),
             };
             over |= u32::from(done) << lane;
         }
@@ -408,7 +409,14 @@ impl Cluster<'_> {
             let message = "a thread leaves with cp.async that it has not waited for".to_owned();
             self.report(ReportKind::ExitOutstanding, vec![inst.line], message)?;
         }
+        for lane in each(lanes) {
+            self.bulk_leaves(w, lane, inst.line)?;
+        }
+        if self.warps[w].live == 0 {
+            self.warp_leaves(w, inst.line)?;
+        }
         if self.ctas[cta].live == 0 {
+            self.tensor_leaves(cta, inst.line)?;
             if let Some(copy) = self.queue.iter().find(|copy| copy.writes(cta)) {
                 let message = format!("CTA {cta} leaves with copies into it outstanding");
                 let lines = vec![inst.line, copy.line];

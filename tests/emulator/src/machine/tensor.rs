@@ -76,11 +76,18 @@ impl Cluster<'_> {
         Ok(Flow::Advance(here))
     }
 
-    fn uniform(&mut self, w: usize, src: Src, line: u32) -> Step<u64> {
+    /// A value that all lanes of a warp must agree on.
+    pub(crate) fn uniform(
+        &mut self,
+        w: usize,
+        src: Src,
+        line: u32,
+        kind: ReportKind,
+        what: &str,
+    ) -> Step<u64> {
         let row = self.row(w, src);
         if row.iter().any(|&x| x != row[0]) {
-            let message = "the descriptor differs between lanes".to_owned();
-            return self.fatal(ReportKind::Wgmma, line, message);
+            return self.fatal(kind, line, format!("the {what} differs between lanes"));
         }
         Ok(row[0])
     }
@@ -94,7 +101,8 @@ impl Cluster<'_> {
         negate: [bool; 2],
     ) -> Step<()> {
         let line = inst.line;
-        let (a, b) = (self.uniform(w, a, line)?, self.uniform(w, b, line)?);
+        let a = self.uniform(w, a, line, ReportKind::Wgmma, "descriptor")?;
+        let b = self.uniform(w, b, line, ReportKind::Wgmma, "descriptor")?;
         let scale = self.warps[w].predicate(scale_d);
         if scale != 0 && scale != u32::MAX {
             let message = "scale-d differs between lanes".to_owned();
@@ -258,37 +266,14 @@ impl Cluster<'_> {
         now: Epoch,
         negate: bool,
     ) -> Step<Vec<u8>> {
-        let line = now.line;
         let decoded = match WgmmaDescriptor::decode(descriptor) {
             Ok(decoded) => decoded,
             Err(error) => {
                 let message = format!("{descriptor:#018x}: {error}");
-                return self.fatal(ReportKind::Descriptor, line, message);
+                return self.fatal(ReportKind::Descriptor, now.line, message);
             }
         };
-        let mut out = Vec::with_capacity(rows * K);
-        let mut known = true;
-        let mut conflict = None;
-        for row in 0..rows {
-            for half in 0..2 {
-                let address = u64::from(decoded.address(row as u32, half * 16));
-                self.in_shared(cta, address, 16, line, "wgmma's read")?;
-                let shared = &mut self.ctas[cta].shared;
-                out.extend_from_slice(shared.get(address, 16));
-                known &= shared.known(address, 16);
-                if self.env.options.check_races && conflict.is_none() {
-                    conflict =
-                        shared.shadow.read(address, 16, view, now).map(|found| (found, address));
-                }
-            }
-        }
-        if !known {
-            let message = "wgmma reads shared memory that nothing has written".to_owned();
-            self.report(ReportKind::Uninitialised, vec![line], message)?;
-        }
-        if let Some((found, address)) = conflict {
-            self.conflict(Some(found), line, "wgmma's read", address)?;
-        }
+        let mut out = self.read_rows(cta, decoded.0, (rows, K), view, now, "wgmma's read")?;
         if negate {
             for code in &mut out {
                 *code ^= 0x80;

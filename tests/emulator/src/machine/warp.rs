@@ -1,5 +1,6 @@
 //! A warp: registers by row of 32 lanes, a program counter for each lane.
 
+use super::tcgen05::WarpState;
 use crate::ir::{Code, Pred, Special, Src};
 use crate::race::{Clock, Time, View};
 
@@ -26,6 +27,8 @@ pub(crate) enum Wait {
     Named { id: u32, generation: u32 },
     /// The other warps of the warpgroup, up to this many wgmma.
     Warpgroup(u64),
+    /// So many columns of tensor memory.
+    TensorMemory(u32),
 }
 
 /// A warp.
@@ -68,6 +71,7 @@ pub(crate) struct Warp {
     pub(crate) commits: Vec<u64>,
     /// For each register, the number of the last wgmma that writes it.
     pub(crate) in_flight: Vec<u64>,
+    pub(crate) tensor: WarpState,
     /// Local memory of each lane.
     pub(crate) local: Vec<Vec<u8>>,
 }
@@ -101,6 +105,7 @@ impl Warp {
             waited: 0,
             commits: Vec::new(),
             in_flight: vec![0; registers],
+            tensor: WarpState::default(),
             local,
         }
     }

@@ -3,6 +3,8 @@
 // Each test binary uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod mx;
+
 use expert_gemm::{Device, ElementType, GroupStatus};
 use expert_gemm_tests::gpu::{Outcome, UNTOUCHED};
 use expert_gemm_tests::judge::Judged;

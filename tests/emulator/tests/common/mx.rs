@@ -1,0 +1,99 @@
+//! What the tests of the MXFP8 operations share: devices of a family, and the promise that no kernel is left out.
+
+// Each test binary uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
+use super::{Emulated, timings};
+use expert_gemm::abi::{Arch, Op, VARIANTS};
+use expert_gemm_tests::gpu::say;
+
+use ptx_emulator::{Gpu, Options, Stats, Timing};
+use rayon::prelude::*;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+/// The kernels of an operation and a family, by name. Says so where there is none yet.
+pub fn kernels(op: Op, arch: Arch) -> BTreeSet<&'static str> {
+    let kernels: BTreeSet<_> = VARIANTS
+        .iter()
+        .filter(|variant| variant.op == op && variant.arch == arch)
+        .map(|variant| variant.symbol)
+        .collect();
+    if kernels.is_empty() {
+        say(&format!("no kernel of {} for {} is shipped: nothing to run", op.name(), arch.name()));
+    }
+    kernels
+}
+
+/// An emulated device of a family. Writes of different clusters to the same bytes are reported on demand: hostile
+/// tables may overlap by contract.
+pub fn device(arch: Arch, timing: Timing, sm_count: u32, check_cross_cluster: bool) -> Emulated {
+    let gpu = match arch {
+        Arch::Sm90a => Gpu::H200,
+        Arch::Sm100f => Gpu::B200,
+    };
+    Emulated::new(Options { gpu, timing, sm_count, check_cross_cluster, ..Options::default() })
+}
+
+/// What one run answers: things compared, and the kernel that ran, if one did.
+pub struct Ran {
+    /// Things compared.
+    pub compared: u64,
+    /// The kernel's name; none if the problem launches nothing.
+    pub kernel: Option<&'static str>,
+}
+
+/// Runs problems under all three timings. Panics if anything is complained of or reported, or if a kernel of the
+/// operation and the family did not run.
+pub fn check_all<P: Sync>(
+    name: &str,
+    (op, arch): (Op, Arch),
+    problems: &[(u64, P)],
+    check: impl Fn(&Emulated, &P) -> Result<Ran, String> + Sync,
+) {
+    let kernels = kernels(op, arch);
+    if kernels.is_empty() {
+        return;
+    }
+    let start = Instant::now();
+    let runs: Vec<(u64, &P, Timing)> =
+        problems.iter().flat_map(|(seed, p)| timings(*seed).map(|t| (*seed, p, t))).collect();
+    let results: Vec<Result<(Ran, Stats), String>> = runs
+        .par_iter()
+        .map(|&(seed, problem, timing)| {
+            let sm_count = 2 + (seed % 5) as u32;
+            let emulated = device(arch, timing, sm_count, true);
+            let ran = check(&emulated, problem);
+            let reports = emulated.reports();
+            match ran {
+                Ok(ran) if reports.is_empty() => Ok((ran, emulated.driver.stats())),
+                Ok(_) => Err(reports.join("\n  ")),
+                Err(complaint) => Err(format!("{complaint}\n  {}", reports.join("\n  "))),
+            }
+            .map_err(|complaint| format!("{complaint}\n  {timing:?}, seed {seed}"))
+        })
+        .collect();
+    let complaints: Vec<&String> = results.iter().filter_map(|r| r.as_ref().err()).collect();
+    let (mut compared, mut stats, mut ran) = (0, Stats::default(), BTreeSet::new());
+    for (run, took) in results.iter().flatten() {
+        compared += run.compared;
+        stats.add(took);
+        ran.extend(run.kernel);
+    }
+    say(&format!(
+        "{name}, {}: {} problems, {} runs, {} failed, {compared} elements compared in every bit, \
+         {:.1} M thread instructions, {:.1} M multiply-adds, {:.1} s",
+        arch.name(),
+        problems.len(),
+        runs.len(),
+        complaints.len(),
+        stats.thread_instructions as f64 / 1e6,
+        stats.macs as f64 / 1e6,
+        start.elapsed().as_secs_f64(),
+    ));
+    for complaint in complaints.iter().take(5) {
+        say(complaint);
+    }
+    assert!(complaints.is_empty(), "{} of {} runs failed", complaints.len(), runs.len());
+    assert_eq!(ran, kernels, "every shipped kernel ran");
+}
