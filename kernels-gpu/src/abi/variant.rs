@@ -158,7 +158,7 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
 const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant {
     use mxfp8_gemm::{Mxfp8GemmParams, TILE_K, TILE_N};
     use mxfp8_gemm_sm100::{
-        MAX_TOKENS, SMEM_BYTES, STAGES, THREADS, TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL,
+        CLUSTER, MAX_TOKENS, SMEM_BYTES, STAGES, THREADS, TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL,
     };
     Variant {
         symbol,
@@ -170,7 +170,7 @@ const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant 
         tile: [MAX_TOKENS, TILE_N, TILE_K],
         box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, TILE_N],
         stages: STAGES,
-        cluster: 1,
+        cluster: CLUSTER,
         threads: THREADS,
         ctas_per_sm: 1,
         registers: 64,

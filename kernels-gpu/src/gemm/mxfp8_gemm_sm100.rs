@@ -39,9 +39,12 @@
 //!    memory was, that is after the multiplications that read both. No order between the tensor core's reading
 //!    and the next copy is assumed; that it exists is likely, but nowhere written.
 //! 5. **Two accumulators** of 192 columns: the epilogue reads one while the other one is summed.
-//! 6. **No padding, no per-expert descriptors.** A box may hold rows of the next expert and an atom scales of no row;
+//! 6. **Clusters of two** CTAs compute neighbouring column blocks of the same rows. Above 64 rows each loads a part of
+//!    the tokens and multicasts it to both, because a tile of 192 x 128 would read 110 bytes a cycle from L2. A slot is
+//!    free when the tensor cores of both CTAs have left it.
+//! 7. **No padding, no per-expert descriptors.** A box may hold rows of the next expert and an atom scales of no row;
 //!    they end in columns that are never stored.
-//! 7. **The output is transposed through shared memory**, a warp at a time: a warp owns 32 columns of D, 64 bytes of
+//! 8. **The output is transposed through shared memory**, a warp at a time: a warp owns 32 columns of D, 64 bytes of
 //!    each token, so no barrier is needed.
 
 mod load;
@@ -74,6 +77,10 @@ const STORING_WARPS: u32 = 4;
 /// Warps that read the work ring.
 const READING_WARPS: u32 = STORING_WARPS + 2;
 
+/// All CTAs of a cluster, a bit each.
+const ALL_CTAS: u16 = (1 << CLUSTER) - 1;
+/// Tiles with more rows share their tokens within the cluster.
+const UNSHARED_ROWS: u32 = TOKEN_BOX_ROWS;
 /// Tiles with at most this many rows take two K blocks in a slot.
 const SMALL_TILE: u32 = TOKEN_BOX_ROWS_SMALL;
 /// Bytes of the weights of a K block.
@@ -193,7 +200,7 @@ impl Shared {
     fn full(self, slot: u32) -> Smem {
         self.0.at(FULL + slot * 8)
     }
-    /// One arrival by the tensor core, which has read the slot and the scales copied from it.
+    /// One arrival by the tensor core of each CTA of the cluster, which has read its slot and the scales from it.
     #[inline(always)]
     fn free(self, slot: u32) -> Smem {
         self.0.at(FREE + slot * 8)
@@ -246,6 +253,8 @@ struct Form {
     columns: u32,
     /// K blocks of a slot; the last slot of a tile may have fewer.
     blocks: u32,
+    /// Whether the CTAs of the cluster load a part of the tokens each, for all.
+    shared: bool,
     /// Atoms that hold the scales of the tile's rows, for each K block.
     atoms: u32,
     /// Columns of tensor memory by which the scales of the first row are beyond the first atom's.
@@ -259,6 +268,7 @@ impl Form {
         Self {
             columns: token_tiles::columns(work.rows),
             blocks: if work.rows <= SMALL_TILE { 2 } else { 1 },
+            shared: work.rows > UNSHARED_ROWS,
             atoms: raster::blocks(inside + work.rows, scale_atoms::ROWS),
             scale_shift: inside / ROWS_PER_SCALE_COLUMN,
         }
@@ -292,7 +302,7 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
             tcgen05::relinquish_alloc_permit();
         }
         tcgen05::fence_before_thread_sync();
-        sync::cta_sync();
+        sync::cluster_sync();
         tcgen05::fence_after_thread_sync();
         let tensor = Tensor(Tmem(ldst::load_shared_u32(smem.tensor_address())));
 
@@ -304,7 +314,7 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                 MULTIPLYING_WARP => multiply::tiles(args, smem, tensor, lane),
                 POSTING_WARP => {
                     let mut outbox = Outbox::new(smem.board());
-                    scaled_schedule::post_tiles::<TILE_N>(&args.tables, &mut outbox, lane);
+                    scaled_schedule::post_tiles::<TILE_N, CLUSTER>(&args.tables, &mut outbox, lane);
                 }
                 _ => {
                     if args.status != 0 {
@@ -314,9 +324,10 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
             }
         }
 
+        // No CTA leaves while another may still copy into it or arrive on its barriers.
         warp::sync();
         tcgen05::fence_before_thread_sync();
-        sync::cta_sync();
+        sync::cluster_sync();
         tcgen05::fence_after_thread_sync();
         if warp == MULTIPLYING_WARP {
             tcgen05::dealloc::<TENSOR_COLUMNS>(tensor.0);
@@ -331,7 +342,7 @@ unsafe fn init_barriers(smem: Shared) {
     unsafe {
         for slot in 0..STAGES {
             mbarrier::init(smem.full(slot), 1);
-            mbarrier::init(smem.free(slot), 1);
+            mbarrier::init(smem.free(slot), CLUSTER);
         }
         for sum in 0..SUMS {
             mbarrier::init(smem.complete(sum), 1);

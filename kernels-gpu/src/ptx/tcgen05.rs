@@ -143,6 +143,16 @@ pub(crate) unsafe fn commit(barrier: Smem) {
     }
 }
 
+/// Executed by: one thread. As [`commit`], on the same barrier of every CTA of the cluster whose bit is set in `ctas`.
+#[inline(always)]
+pub(crate) unsafe fn commit_multicast(barrier: Smem, ctas: u16) {
+    // SAFETY: `barrier` is initialised in those CTAs, and none of them has exited, by contract.
+    unsafe {
+        asm!("tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.multicast::cluster.b64 [{barrier}], {ctas};",
+            barrier = in(reg32) barrier.0, ctas = in(reg16) ctas, options(nostack));
+    }
+}
+
 macro_rules! load {
     ($name:ident, $count:literal, $registers:literal, $columns:literal;
         $low0:ident $($low:ident)*, $high0:ident $($high:ident)*; $i0:literal $($i:literal)*) => {

@@ -1,7 +1,7 @@
 //! Which tiles a CTA computes where rows have block scales and tiles are as high as their expert needs.
 //!
-//! As in [`super::schedule`], all groups' tiles stand in one list, every CTA takes each tile whose index is its own
-//! modulo the number of CTAs, and one warp walks the tables with a lane for each group.
+//! As in [`super::schedule`], all groups' tiles stand in one list, the CTAs of a cluster take neighbours along the
+//! columns, and one warp walks the tables with a lane for each group.
 
 use super::raster;
 use super::scaled_tables::ScaledTables;
@@ -24,41 +24,54 @@ pub(crate) struct ScaledWork {
     pub(crate) rows: u32,
     /// Column block.
     pub(crate) col_block: u32,
+    /// Whether to store the tile, or only to keep the cluster company.
+    pub(crate) stored: bool,
     /// Scale row of the first row.
     pub(crate) scale_row: u32,
 }
 
 impl ScaledWork {
     /// Ends the list.
-    const END: Self = Self { expert: 0, row: 0, rows: 0, col_block: 0, scale_row: 0 };
+    const END: Self =
+        Self { expert: 0, row: 0, rows: 0, col_block: 0, stored: false, scale_row: 0 };
 
     /// Executed by: warp, converged; one warp of the CTA.
     #[inline(always)]
     unsafe fn post(self, outbox: &mut Outbox, lane: u32) {
         let first = self.expert | self.rows << EXPERT_BITS;
+        let block = self.col_block | u32::from(self.stored) << 31;
         // SAFETY: as the caller's.
-        unsafe { outbox.post_words([first, self.row, self.col_block, self.scale_row], lane) }
+        unsafe { outbox.post_words([first, self.row, block, self.scale_row], lane) }
     }
 
     /// Executed by: warp, converged.
     #[inline(always)]
     pub(crate) unsafe fn take(inbox: &mut Inbox, lane: u32) -> Self {
         // SAFETY: as the caller's.
-        let [first, row, col_block, scale_row] = unsafe { inbox.take_words(lane) };
-        let expert = first & ((1 << EXPERT_BITS) - 1);
-        Self { expert, row, rows: first >> EXPERT_BITS, col_block, scale_row }
+        let [first, row, block, scale_row] = unsafe { inbox.take_words(lane) };
+        Self {
+            expert: first & ((1 << EXPERT_BITS) - 1),
+            row,
+            rows: first >> EXPERT_BITS,
+            col_block: block & (u32::MAX >> 1),
+            stored: block >> 31 != 0,
+            scale_row,
+        }
     }
 }
 
 /// Executed by: warp, converged. Posts this CTA's tiles, `TILE_N` columns wide, then [`ScaledWork::END`].
+/// All CTAs of a cluster post the same number of items, with the same rows.
 #[inline(always)]
-pub(crate) unsafe fn post_tiles<const TILE_N: u32>(
+pub(crate) unsafe fn post_tiles<const TILE_N: u32, const CLUSTER: u32>(
     tables: &ScaledTables,
     outbox: &mut Outbox,
     lane: u32,
 ) {
     let col_blocks = tables.problem.problem.n / TILE_N;
-    let mut next = u64::from(sreg::cta());
+    let entry_cols = raster::blocks(col_blocks, CLUSTER);
+    let clusters = u64::from(sreg::ctas() / CLUSTER);
+    let mut next = u64::from(sreg::cta() / CLUSTER);
     let mut before = 0u64;
     let mut first = 0;
     while first < tables.experts {
@@ -66,7 +79,7 @@ pub(crate) unsafe fn post_tiles<const TILE_N: u32>(
         unsafe {
             let scaled = tables.group(first + lane);
             let group = scaled.group;
-            let tiles = u64::from(token_tiles::count(group.rows)) * u64::from(col_blocks);
+            let tiles = u64::from(token_tiles::count(group.rows)) * u64::from(entry_cols);
             let end = before + warp::inclusive_sum_u64(tiles, lane);
             let chunk_end = warp::broadcast_u64(end, 31);
             while next < chunk_end {
@@ -77,20 +90,23 @@ pub(crate) unsafe fn post_tiles<const TILE_N: u32>(
                 let first_scale_row = warp::broadcast(scaled.first_scale_row, owner);
                 // The host bounds the tiles of one group by u32::MAX.
                 let index = (next - start) as u32;
-                let (row_block, col_block) =
-                    raster::tile(index, token_tiles::count(rows), col_blocks);
+                let (row_block, entry_col) =
+                    raster::tile(index, token_tiles::count(rows), entry_cols);
                 let height = token_tiles::height(rows);
                 let above = row_block * height;
                 let left = rows - above;
+                let col_block = entry_col * CLUSTER + sreg::cta_rank();
+                let stored = col_block < col_blocks;
                 let work = ScaledWork {
                     expert: first + owner,
                     row: first_row + above,
                     rows: if left < height { left } else { height },
-                    col_block,
+                    col_block: if stored { col_block } else { col_blocks - 1 },
+                    stored,
                     scale_row: first_scale_row + above,
                 };
                 work.post(outbox, lane);
-                next += u64::from(sreg::ctas());
+                next += clusters;
             }
             before = chunk_end;
         }

@@ -62,16 +62,25 @@ fn bytes(form: Form, blocks: u32) -> u32 {
     blocks * (operands + (1 + form.atoms) * scale_atoms::BYTES)
 }
 
-/// Executed by: one thread. Copies the tokens at `[k, row]`, in large boxes as far as they go.
+/// Executed by: one thread. Copies the tokens at `[k, row]`, in large boxes as far as they go. Where the cluster shares
+/// them, its CTAs take turns.
 #[inline(always)]
 unsafe fn tokens(args: &Args, target: Smem, [k, row]: [u32; 2], form: Form, full: Smem) {
     let rows = copied_rows(form.columns);
-    let mut done = 0;
+    let (mut done, mut turn) = (0, 0);
     while done < rows {
         let large = rows - done >= TOKEN_BOX_ROWS;
         let map = if large { args.tokens } else { args.tokens_small };
-        // SAFETY: the slot holds the box.
-        unsafe { tma::load_2d(target.at(done * TILE_K), map, [k, row + done], full) }
+        let (target, corner) = (target.at(done * TILE_K), [k, row + done]);
+        // SAFETY: the slot holds the box, in every CTA: it is free when all have left it.
+        unsafe {
+            if !form.shared {
+                tma::load_2d(target, map, corner, full);
+            } else if turn == sreg::cta_rank() {
+                tma::load_2d_multicast(target, map, corner, full, ALL_CTAS);
+            }
+        }
+        turn = (turn + 1) % CLUSTER;
         done += if large { TOKEN_BOX_ROWS } else { TOKEN_BOX_ROWS_SMALL };
     }
 }

@@ -43,7 +43,7 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, tensor: Tensor, lane: u32)
                         let operands = operands(smem, tensor, slot, [block, blocks], form);
                         multiply(Scaled { d: tensor.sum(sum), ..operands }, kb + block != 0);
                     }
-                    tcgen05::commit(smem.free(slot));
+                    tcgen05::commit_multicast(smem.free(slot), ALL_CTAS);
                 }
                 warp::sync();
             }

@@ -109,7 +109,7 @@ struct Store {
     address: u64,
     /// Bytes from a token to the one 8 further on.
     step: u64,
-    /// The token, counted from the tile's first, and the tile's end.
+    /// The token, counted from the tile's first, and the number of those to store.
     token: u32,
     rows: u32,
 }
@@ -124,7 +124,7 @@ impl Store {
             address: args.output + (row + u64::from(column)) * 2,
             step: u64::from(args.n()) * 8 * 2,
             token,
-            rows: work.rows,
+            rows: if work.stored { work.rows } else { 0 },
         }
     }
 
