@@ -38,7 +38,7 @@ fn one_product() {
         emulator.memory.read(address + 1280, &mut output).expect("memory");
         for (i, word) in output.as_chunks::<4>().0.iter().enumerate() {
             let expected = mma_dot32(family, c[i], &row(a, i / 8), &row(b, i % 8));
-            assert_eq!(f32::from_le_bytes(*word), expected, "{target}: {i}");
+            assert_eq!(u32::from_le_bytes(*word), expected.to_bits(), "{target}: {i}");
         }
     }
 }

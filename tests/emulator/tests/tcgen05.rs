@@ -191,7 +191,8 @@ fn wrong_numbers_are_seen_in_the_output() {
 #[test]
 fn guards_of_pairs() {
     use ReportKind::{Barrier, Deadlock, Tcgen05, Unsupported};
-    let end = "tcgen05.fence::before_thread_sync;\n    barrier.cluster.arrive.aligned;\n    barrier.cluster.wait.aligned;\n    @%p1 bra END;";
+    let end =
+        "barrier.cluster.arrive.aligned;\n    barrier.cluster.wait.aligned;\n    @%p1 bra END;";
     let cases: &[(&str, &str, &str, &[ReportKind])] = &[
         // It waits for a stage that nobody says is full.
         ("the odd CTA multiplies", "@%p7 setp.ne.u32 %p2, %r6, %r6;", "", &[Deadlock]),
