@@ -44,6 +44,18 @@ pub(crate) unsafe fn load_shared_f32x4(address: Smem) -> [f32; 4] {
 
 /// Executed by: any thread.
 #[inline(always)]
+pub(crate) unsafe fn load_shared_u32(address: Smem) -> u32 {
+    let value: u32;
+    // SAFETY: `address` is 4-aligned and initialised, by contract.
+    unsafe {
+        asm!("ld.shared.u32 {value}, [{address}];",
+            value = out(reg32) value, address = in(reg32) address.0, options(nostack));
+    }
+    value
+}
+
+/// Executed by: any thread.
+#[inline(always)]
 pub(crate) unsafe fn load_shared_u32x4(address: Smem) -> [u32; 4] {
     let (x, y, z, w): (u32, u32, u32, u32);
     // SAFETY: `address` is 16-aligned and initialised, by contract.
@@ -53,18 +65,6 @@ pub(crate) unsafe fn load_shared_u32x4(address: Smem) -> [u32; 4] {
             address = in(reg32) address.0, options(nostack));
     }
     [x, y, z, w]
-}
-
-/// Executed by: any thread.
-#[inline(always)]
-pub(crate) unsafe fn load_shared_u32(address: Smem) -> u32 {
-    let value: u32;
-    // SAFETY: `address` is 4-aligned and initialised, by contract.
-    unsafe {
-        asm!("ld.shared.u32 {value}, [{address}];",
-            value = out(reg32) value, address = in(reg32) address.0, options(nostack));
-    }
-    value
 }
 
 /// Executed by: any thread.
@@ -214,6 +214,18 @@ pub(crate) unsafe fn store_matrix_x4(row: Smem, [a, b, c, d]: [u32; 4]) {
     // SAFETY: every row is 16 bytes of shared memory, 16-aligned and the warp's to write, by contract.
     unsafe {
         asm!("stmatrix.sync.aligned.m8n8.x4.shared.b16 [{row}], {{{a}, {b}, {c}, {d}}};",
+            row = in(reg32) row.0, a = in(reg32) a, b = in(reg32) b, c = in(reg32) c,
+            d = in(reg32) d, options(nostack));
+    }
+}
+
+/// Executed by: warp, converged. As [`store_matrix_x4`], transposed on the way: row `r` of memory is column `r`
+/// of the matrix.
+#[inline(always)]
+pub(crate) unsafe fn store_matrix_x4_transposed(row: Smem, [a, b, c, d]: [u32; 4]) {
+    // SAFETY: every row is 16 bytes of shared memory, 16-aligned and the warp's to write, by contract.
+    unsafe {
+        asm!("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [{row}], {{{a}, {b}, {c}, {d}}};",
             row = in(reg32) row.0, a = in(reg32) a, b = in(reg32) b, c = in(reg32) c,
             d = in(reg32) d, options(nostack));
     }

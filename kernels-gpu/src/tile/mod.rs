@@ -6,9 +6,13 @@ pub mod e8m0;
 pub mod fragment;
 pub mod raster;
 pub mod ring;
+pub mod token_tiles;
+pub mod umma;
 
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod output;
+#[cfg(target_arch = "nvptx64")]
+pub(crate) mod scaled_schedule;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod scaled_tables;
 #[cfg(target_arch = "nvptx64")]
