@@ -121,7 +121,7 @@ pub mod ptx;
 mod runtime;
 mod tensor;
 
-pub use cpu::{HostOutput, HostTensors};
+pub use cpu::{HostInput, HostMxTensors, HostOutput, HostQuantTensors, HostTensors};
 pub use device::{Device, DeviceInfo, EventHandle, GraphHandle, Kernel, StreamHandle, Version};
 pub use driver::{Driver, Stream};
 pub use error::{Error, Result};
