@@ -1,7 +1,7 @@
 //! The FP8 product with f32 scales of blocks of 128.
 
 use super::groups::{self, MAX_SEGMENT_ROWS, Segment};
-use super::kernel::{BLOCK, Columns, Product, Scales, Sums};
+use super::kernel::{BLOCK, COLUMNS, Product, Scales};
 use super::output::HostOutput;
 use super::{length, product};
 use crate::abi::GroupStatus;
@@ -92,8 +92,7 @@ pub(super) struct BlockScales<'a> {
     k_blocks: usize,
 }
 
-impl Scales for BlockScales<'_> {
-    const WIDTH: usize = BLOCK;
+impl Scales<BLOCK> for BlockScales<'_> {
     /// The product of both scales for each row, rounded.
     type Loaded = [f32; MAX_SEGMENT_ROWS];
 
@@ -113,12 +112,17 @@ impl Scales for BlockScales<'_> {
     }
 
     #[inline(always)]
-    fn add(loaded: &Self::Loaded, _: usize, first_row: usize, block: &Sums, to: Columns<'_>) {
-        let scales = loaded.get(first_row..).unwrap_or_default();
-        for ((to, block), &scale) in to.rows().zip(block).zip(scales) {
-            for (to, &block) in to.iter_mut().zip(block) {
-                *to = block.mul_add(scale, *to);
-            }
+    fn add(
+        loaded: &Self::Loaded,
+        _: usize,
+        row: usize,
+        _: usize,
+        block: &[f32; COLUMNS],
+        sums: &mut [f32; COLUMNS],
+    ) {
+        let scale = loaded.get(row).copied().unwrap_or_default();
+        for (sum, &block) in sums.iter_mut().zip(block) {
+            *sum = block.mul_add(scale, *sum);
         }
     }
 }

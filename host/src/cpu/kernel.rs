@@ -10,9 +10,9 @@
 //!         sums[6][16] += block, scaled
 //! ```
 //!
-//! A panel (8 KiB) stays in the first-level cache while all rows pass over it. The inner loop is written over
-//! fixed arrays, so that the compiler turns it into vector instructions for whatever it may assume: the
-//! baseline of the target, or AVX2 with FMA where the machine has them.
+//! A panel (8 KiB) stays in the first-level cache while all rows pass over it. The loops are written over fixed
+//! arrays, so that the compiler turns them into vector instructions for whatever it may assume: the baseline of
+//! the target, or AVX2 with FMA where the machine has them.
 
 use super::decode::{decode, transpose};
 use super::groups::{MAX_SEGMENT_ROWS, Segment};
@@ -38,15 +38,11 @@ pub(super) struct Product<'a, S> {
     pub(super) scales: S,
 }
 
-/// The sums over a stretch of the reduction, of 6 rows and the columns of a panel.
-pub(super) type Sums = [[f32; COLUMNS]; ROWS];
-
-/// The scales of a product: how the sum over a stretch of the reduction enters the output.
+/// The scales of a product: how the sum over a stretch of `WIDTH` elements of the reduction enters the output.
+/// `WIDTH` divides 128.
 ///
 /// The methods must be inlined into the tile, to be compiled with its vector instructions.
-pub(super) trait Scales: Copy + Sync {
-    /// Elements of a stretch; divides 128.
-    const WIDTH: usize;
+pub(super) trait Scales<const WIDTH: usize>: Copy + Sync {
     /// The scales of a tile for 128 elements of the reduction.
     type Loaded: Send;
 
@@ -56,24 +52,16 @@ pub(super) trait Scales: Copy + Sync {
     /// Loads the scales of a segment, of block `nb` of the columns, for block `kb` of the reduction.
     fn load(&self, segment: Segment, nb: usize, kb: usize, loaded: &mut Self::Loaded);
 
-    /// Adds the sums over stretch `step` of the block. `first_row` is counted from the segment's first.
-    fn add(loaded: &Self::Loaded, step: usize, first_row: usize, block: &Sums, to: Columns<'_>);
-}
-
-/// A few rows of a tile, in the columns of a panel.
-pub(super) struct Columns<'a> {
-    rows: &'a mut [[f32; BLOCK]],
-    /// First column, counted from the tile's.
-    pub(super) first: usize,
-}
-
-impl<'a> Columns<'a> {
-    /// The rows; at most 6.
-    #[inline(always)]
-    pub(super) fn rows(self) -> impl Iterator<Item = &'a mut [f32]> {
-        let columns = self.first..self.first + COLUMNS;
-        self.rows.iter_mut().map(move |row| row.get_mut(columns.clone()).unwrap_or_default())
-    }
+    /// Adds the sums over stretch `step` of the block to those of one row, in the columns of one panel. Row and
+    /// first column are counted from the tile's.
+    fn add(
+        loaded: &Self::Loaded,
+        step: usize,
+        row: usize,
+        first_column: usize,
+        block: &[f32; COLUMNS],
+        sums: &mut [f32; COLUMNS],
+    );
 }
 
 /// A block of 16 rows of the weights, transposed.
@@ -82,14 +70,14 @@ type Panel = [[f32; COLUMNS]; BLOCK];
 type Strip = [[f32; ROWS]; BLOCK];
 
 /// The memory of one task, reused by the next.
-pub(super) struct Scratch<S: Scales> {
+pub(super) struct Scratch<const WIDTH: usize, S: Scales<WIDTH>> {
     a: Vec<Strip>,
     b: Vec<Panel>,
     scales: S::Loaded,
     sums: Vec<[f32; BLOCK]>,
 }
 
-impl<S: Scales> Default for Scratch<S> {
+impl<const WIDTH: usize, S: Scales<WIDTH>> Default for Scratch<WIDTH, S> {
     fn default() -> Self {
         Self {
             a: vec![[[0.0; ROWS]; BLOCK]; MAX_SEGMENT_ROWS / ROWS],
@@ -100,7 +88,7 @@ impl<S: Scales> Default for Scratch<S> {
     }
 }
 
-impl<S: Scales> Scratch<S> {
+impl<const WIDTH: usize, S: Scales<WIDTH>> Scratch<WIDTH, S> {
     /// The sums of the first `rows` rows, with their index.
     pub(super) fn rows(&self, rows: usize) -> impl Iterator<Item = (usize, &[f32; BLOCK])> {
         self.sums.iter().take(rows).enumerate()
@@ -127,15 +115,15 @@ impl Simd {
     }
 
     /// Computes the f32 sums of a segment and of block `nb` of the columns into `scratch`.
-    pub(super) fn tile<S: Scales>(
+    pub(super) fn tile<const WIDTH: usize, S: Scales<WIDTH>>(
         self,
         product: &Product<'_, S>,
         segment: Segment,
         nb: usize,
-        scratch: &mut Scratch<S>,
+        scratch: &mut Scratch<WIDTH, S>,
     ) {
         match self {
-            Self::Baseline => tile::<false, S>(product, segment, nb, scratch),
+            Self::Baseline => tile::<false, WIDTH, S>(product, segment, nb, scratch),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `detect` has seen both features.
             Self::Avx2 => unsafe { tile_avx2(product, segment, nb, scratch) },
@@ -145,22 +133,22 @@ impl Simd {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn tile_avx2<S: Scales>(
+fn tile_avx2<const WIDTH: usize, S: Scales<WIDTH>>(
     product: &Product<'_, S>,
     segment: Segment,
     nb: usize,
-    scratch: &mut Scratch<S>,
+    scratch: &mut Scratch<WIDTH, S>,
 ) {
-    tile::<true, S>(product, segment, nb, scratch);
+    tile::<true, WIDTH, S>(product, segment, nb, scratch);
 }
 
-/// `FMA`: whether `mul_add` is one instruction. Without, it would be a call.
+/// `FMA`: whether AVX2 and FMA are there, see [`Simd`].
 #[inline(always)]
-fn tile<const FMA: bool, S: Scales>(
+fn tile<const FMA: bool, const WIDTH: usize, S: Scales<WIDTH>>(
     product: &Product<'_, S>,
     segment: Segment,
     nb: usize,
-    scratch: &mut Scratch<S>,
+    scratch: &mut Scratch<WIDTH, S>,
 ) {
     let Product { a, b, n, k, ref scales } = *product;
     let Segment { expert, first_row, rows } = segment;
@@ -183,11 +171,18 @@ fn tile<const FMA: bool, S: Scales>(
         }
         for (index, panel) in panels.iter().enumerate() {
             for (at, (strip, rows)) in strips.iter().zip(sums.chunks_mut(ROWS)).enumerate() {
-                let stretches = strip.chunks_exact(S::WIDTH).zip(panel.chunks_exact(S::WIDTH));
+                let stretches =
+                    strip.as_chunks::<WIDTH>().0.iter().zip(panel.as_chunks::<WIDTH>().0);
                 for (step, (a, b)) in stretches.enumerate() {
-                    let block = multiply::<FMA>(a, b);
-                    let to = Columns { rows: &mut *rows, first: index * COLUMNS };
-                    S::add(loaded, step, at * ROWS, &block, to);
+                    let block = multiply::<FMA, WIDTH>(a, b);
+                    // Always 6 turns: a number that the compiler does not know would cost the registers.
+                    for (row, block) in block.iter().enumerate() {
+                        let column = index * COLUMNS;
+                        let sums = rows.get_mut(row).and_then(|sums| sums.get_mut(column..));
+                        if let Some(sums) = sums.and_then(<[f32]>::first_chunk_mut) {
+                            S::add(loaded, step, at * ROWS + row, column, block, sums);
+                        }
+                    }
                 }
             }
         }
@@ -234,14 +229,51 @@ fn decode_panel(panel: &mut Panel, columns: &[u8], k: usize, kb: usize) {
 
 /// The sums over a stretch of the reduction, in ascending order.
 #[inline(always)]
-fn multiply<const FMA: bool>(a: &[[f32; ROWS]], b: &[[f32; COLUMNS]]) -> Sums {
+fn multiply<const FMA: bool, const WIDTH: usize>(
+    a: &[[f32; ROWS]; WIDTH],
+    b: &[[f32; COLUMNS]; WIDTH],
+) -> [[f32; COLUMNS]; ROWS] {
+    #[cfg(target_arch = "x86_64")]
+    if FMA {
+        // SAFETY: only `tile_avx2` sets `FMA`.
+        return unsafe { multiply_avx2(a, b) };
+    }
     let mut block = [[0f32; COLUMNS]; ROWS];
     for (a, b) in a.iter().zip(b) {
         for (block, &a) in block.iter_mut().zip(a) {
             for (block, &b) in block.iter_mut().zip(b) {
-                *block = if FMA { a.mul_add(b, *block) } else { *block + a * b };
+                *block += a * b;
             }
         }
     }
     block
+}
+
+/// The same in vectors, spelt out: whether the compiler finds them by itself has proved to depend on what
+/// surrounds the loop.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn multiply_avx2<const WIDTH: usize>(
+    a: &[[f32; ROWS]; WIDTH],
+    b: &[[f32; COLUMNS]; WIDTH],
+) -> [[f32; COLUMNS]; ROWS] {
+    use std::arch::x86_64::{
+        __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    };
+    const LANES: usize = COLUMNS / 2;
+    let mut block = [[_mm256_setzero_ps(); 2]; ROWS];
+    for (a, b) in a.iter().zip(b) {
+        let (b, _) = b.as_chunks::<LANES>();
+        for (block, &a) in block.iter_mut().zip(a) {
+            let a = _mm256_set1_ps(a);
+            for (block, b) in block.iter_mut().zip(b) {
+                // SAFETY: `b` has eight floats; the load need not be aligned.
+                *block = _mm256_fmadd_ps(a, unsafe { _mm256_loadu_ps(b.as_ptr()) }, *block);
+            }
+        }
+    }
+    const _: () = assert!(size_of::<[__m256; 2]>() == size_of::<[f32; COLUMNS]>());
+    // SAFETY: both are arrays of as many floats, and every bit pattern is one.
+    unsafe { std::mem::transmute::<[[__m256; 2]; ROWS], [[f32; COLUMNS]; ROWS]>(block) }
 }

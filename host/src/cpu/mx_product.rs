@@ -1,7 +1,8 @@
 //! The MXFP8 product with power-of-two scales of blocks of 32.
 
+use super::encode::VECTOR;
 use super::groups::{self, MAX_SEGMENT_ROWS, Segment};
-use super::kernel::{BLOCK, Columns, Product, Scales, Sums};
+use super::kernel::{BLOCK, COLUMNS, Product, Scales};
 use super::output::HostOutput;
 use super::{length, product};
 use crate::abi::{GroupStatus, ScaledGroup, ScaledProblem, scale_atoms};
@@ -135,8 +136,7 @@ fn read<const N: usize>(
     }
 }
 
-impl Scales for AtomScales<'_> {
-    const WIDTH: usize = scale_atoms::VECTOR as usize;
+impl Scales<VECTOR> for AtomScales<'_> {
     type Loaded = Box<Exponents>;
 
     fn empty() -> Self::Loaded {
@@ -157,16 +157,20 @@ impl Scales for AtomScales<'_> {
     }
 
     #[inline(always)]
-    fn add(loaded: &Self::Loaded, step: usize, first_row: usize, block: &Sums, to: Columns<'_>) {
-        let (Some(rows), Some(columns)) = (loaded.rows.get(step), loaded.columns.get(step)) else {
-            return;
-        };
-        let rows = rows.get(first_row..).unwrap_or_default();
-        let columns = columns.get(to.first..).unwrap_or_default();
-        for ((to, block), &row) in to.rows().zip(block).zip(rows) {
-            for ((to, &block), &column) in to.iter_mut().zip(block).zip(columns) {
-                *to = scaled_add(block, row + column, *to);
-            }
+    fn add(
+        loaded: &Self::Loaded,
+        step: usize,
+        row: usize,
+        first_column: usize,
+        block: &[f32; COLUMNS],
+        sums: &mut [f32; COLUMNS],
+    ) {
+        let of_row = loaded.rows.get(step).and_then(|rows| rows.get(row));
+        let of_columns = loaded.columns.get(step).and_then(|all| all.get(first_column..));
+        let of_columns = of_columns.and_then(<[i32]>::first_chunk::<COLUMNS>);
+        let (Some(&of_row), Some(of_columns)) = (of_row, of_columns) else { return };
+        for ((sum, &block), &of_column) in sums.iter_mut().zip(block).zip(of_columns) {
+            *sum = scaled_add(block, of_row + of_column, *sum);
         }
     }
 }

@@ -137,7 +137,7 @@ fn the_baseline_and_the_fast_path_agree() {
         for nb in 0..2 {
             Simd::detect().tile(&product, segment, nb, &mut fast);
             Simd::Baseline.tile(&product, segment, nb, &mut slow);
-            let bits = |scratch: &Scratch<_>| -> Vec<u32> {
+            let bits = |scratch: &Scratch<VECTOR, AtomScales<'_>>| -> Vec<u32> {
                 scratch.rows(segment.rows).flat_map(|(_, row)| row.map(f32::to_bits)).collect()
             };
             assert_eq!(bits(&fast), bits(&slow));

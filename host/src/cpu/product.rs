@@ -6,7 +6,7 @@ use super::output::{HostOutput, Output, Shared};
 use rayon::prelude::*;
 
 /// Computes the rows of every segment. The output has been checked; segments are disjoint and lie inside it.
-pub(super) fn run<S: Scales>(
+pub(super) fn run<const WIDTH: usize, S: Scales<WIDTH>>(
     product: &Product<'_, S>,
     segments: &[Segment],
     output: HostOutput<'_>,
@@ -17,12 +17,16 @@ pub(super) fn run<S: Scales>(
     }
 }
 
-fn write<S: Scales, O: Output>(product: &Product<'_, S>, segments: &[Segment], output: &mut [O]) {
+fn write<const WIDTH: usize, S: Scales<WIDTH>, O: Output>(
+    product: &Product<'_, S>,
+    segments: &[Segment],
+    output: &mut [O],
+) {
     let n_blocks = product.n / BLOCK;
     let shared = Shared::new(output, product.n);
     let simd = Simd::detect();
     (0..segments.len() * n_blocks).into_par_iter().for_each_init(
-        Scratch::<S>::default,
+        Scratch::<WIDTH, S>::default,
         |scratch, task| {
             let Some(segment) = segments.get(task / n_blocks) else { return };
             let nb = task % n_blocks;
