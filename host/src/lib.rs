@@ -119,6 +119,7 @@ mod ops;
 pub mod plan;
 pub mod ptx;
 mod runtime;
+pub mod scales;
 mod tensor;
 
 pub use cpu::{HostInput, HostMxTensors, HostOutput, HostQuantTensors, HostTensors};

@@ -273,7 +273,6 @@ fn multiply_avx2<const WIDTH: usize>(
             }
         }
     }
-    const _: () = assert!(size_of::<[__m256; 2]>() == size_of::<[f32; COLUMNS]>());
     // SAFETY: both are arrays of as many floats, and every bit pattern is one.
     unsafe { std::mem::transmute::<[[__m256; 2]; ROWS], [[f32; COLUMNS]; ROWS]>(block) }
 }
