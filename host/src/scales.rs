@@ -19,7 +19,7 @@
 //!                       rows of nobody .. 383
 //! ```
 //!
-//! It is the layout that cuBLAS, CUTLASS and `PyTorch` call blocked, swizzled or 128x4. The formula is
+//! `docs/scale_layout.md` draws all three levels. It is the layout that cuBLAS, CUTLASS and `PyTorch` call blocked, swizzled or 128x4. The formula is
 //! [`abi::scale_atoms::offset`](crate::abi::scale_atoms::offset).
 //!
 //! ```
