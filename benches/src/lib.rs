@@ -7,6 +7,7 @@
 //! | [`data`] | weights and activations, on the host and on the device |
 //! | [`reader`] | the kernel that reads memory: to flush the second-level cache, and as the ceiling |
 //! | [`timer`] | event-timed graph replays: burst and sustained |
+//! | [`measure`], [`suites`] | one case, and the cases of each operation |
 //! | [`clocks`] | SM clock and power while something runs |
 //! | [`record`] | the JSON that is committed |
 //! | [`models`], [`tensors_file`], [`verify`] | what the demo adds |
@@ -14,10 +15,12 @@
 pub mod clocks;
 pub mod count;
 pub mod data;
+pub mod measure;
 pub mod models;
 pub mod reader;
 pub mod record;
 pub mod shapes;
+pub mod suites;
 pub mod tensors_file;
 pub mod timer;
 pub mod verify;

@@ -147,6 +147,39 @@ pub fn cases(group: Group) -> Vec<Case> {
         .collect()
 }
 
+/// The cases of the quantiser, most wanted first: projection, experts, mean rows, distribution.
+const QUANT: [(Projection, usize, u32, Distribution); 17] = [
+    (DSV3_GATEUP, 32, 8, Distribution::Balanced),
+    (DSV3_GATEUP, 32, 128, Distribution::Balanced),
+    (DSV3_GATEUP, 32, 1024, Distribution::Balanced),
+    (DSV3_GATEUP, 8, 8192, Distribution::Balanced),
+    (DSV3_GATEUP, 256, 8, Distribution::Balanced),
+    (DSV3_GATEUP, 256, 128, Distribution::Balanced),
+    (DSV3_GATEUP, 32, 1024, Distribution::Zipf),
+    (DSV3_GATEUP, 256, 128, Distribution::Zipf),
+    (DSV3_DOWN, 32, 128, Distribution::Balanced),
+    (DSV3_DOWN, 32, 1024, Distribution::Balanced),
+    (DSV3_DOWN, 8, 8192, Distribution::Balanced),
+    (QWEN3_GATEUP, 128, 8, Distribution::Balanced),
+    (QWEN3_GATEUP, 128, 128, Distribution::Balanced),
+    (QWEN3_GATEUP, 128, 512, Distribution::Balanced),
+    (QWEN3_GATEUP, 128, 512, Distribution::Zipf),
+    (QWEN3_DOWN, 128, 128, Distribution::Balanced),
+    (QWEN3_DOWN, 128, 512, Distribution::Balanced),
+];
+
+/// The cases of the quantiser: activations of some of the cases of the product.
+pub fn quant_cases() -> impl Iterator<Item = Case> {
+    QUANT.into_iter().map(|(projection, experts, mean_rows, distribution)| {
+        Case::new(group(projection, experts), mean_rows, distribution)
+    })
+}
+
+/// The name of a quantiser's case: that of the product, and how long the rows are.
+pub fn quant_name(case: &Case) -> String {
+    format!("quant/{case}/K{}", case.group.projection.k)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,5 +196,16 @@ mod tests {
             let rows = case.group.experts as u64 * u64::from(case.mean_rows);
             assert_eq!(case.rows(), rows, "{case}");
         }
+    }
+
+    #[test]
+    fn cases_of_the_quantiser_are_cases_of_the_product() {
+        let all: Vec<Case> = GROUPS.into_iter().flat_map(cases).collect();
+        let names: std::collections::HashSet<String> = quant_cases()
+            .inspect(|case| assert!(all.contains(case), "{case}"))
+            .map(|c| quant_name(&c))
+            .collect();
+        assert_eq!(names.len(), 17);
+        assert!(names.contains("quant/dsv3_gateup/E256/M8/balanced/K7168"));
     }
 }

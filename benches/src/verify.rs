@@ -1,8 +1,12 @@
 //! How right an output is, judged by some of its rows.
 
+use expert_gemm_kernels::abi::scale_atoms;
 use expert_gemm_tests::metrics::relative_frobenius;
+use expert_gemm_tests::mx::quant_model::{QuantOutput, quantise};
+use expert_gemm_tests::mx::quant_problem::QuantProblem;
 use expert_gemm_tests::narrow::widen;
 use expert_gemm_tests::problem::HostProblem;
+use expert_gemm_tests::routing::Routing;
 use expert_gemm_tests::{reference, wgmma_model};
 
 /// Judgement of some rows.
@@ -17,9 +21,9 @@ pub struct Verified {
 }
 
 /// Packed rows with their experts, spread evenly over the owned ones.
-pub fn sample(problem: &HostProblem, count: usize) -> Vec<(usize, usize)> {
-    let owned: Vec<(usize, usize)> = (0..problem.routing.experts())
-        .flat_map(|expert| problem.routing.rows_of(expert).map(move |row| (expert, row)))
+pub fn sample(routing: &Routing, count: usize) -> Vec<(usize, usize)> {
+    let owned: Vec<(usize, usize)> = (0..routing.experts())
+        .flat_map(|expert| routing.rows_of(expert).map(move |row| (expert, row)))
         .collect();
     let count = count.min(owned.len());
     (0..count).map(|i| owned[(i * owned.len() + owned.len() / 2) / count]).collect()
@@ -28,7 +32,7 @@ pub fn sample(problem: &HostProblem, count: usize) -> Vec<(usize, usize)> {
 /// Compares `count` rows of an output with the bit model, and with the exact result if `exact`.
 pub fn verify(problem: &HostProblem, output: &[u16], count: usize, exact: bool) -> Verified {
     let n = problem.spec.n;
-    let rows = sample(problem, count);
+    let rows = sample(&problem.routing, count);
     let modelled = wgmma_model::rows(problem, &rows);
     let got: Vec<u16> =
         rows.iter().flat_map(|&(_, row)| &output[row * n..(row + 1) * n]).copied().collect();
@@ -38,6 +42,24 @@ pub fn verify(problem: &HostProblem, output: &[u16], count: usize, exact: bool) 
         relative_frobenius(got, &reference::rows(problem, &rows))
     });
     Verified { equal, sampled: got.len(), relative_error }
+}
+
+/// Compares `count` rows of codes, and their scales, with the closed form.
+pub fn verify_quant(problem: &QuantProblem, output: &QuantOutput, count: usize) -> Verified {
+    let QuantProblem { spec, routing, .. } = problem;
+    let (mut equal, mut sampled) = (0, 0);
+    for (expert, row) in sample(&routing.rows, count) {
+        let (codes, scales) = quantise(problem.row(row), problem);
+        let local = (row - routing.rows.rows_of(expert).start) as u64;
+        let scale_row = u64::from(routing.first_scale_row[expert]) + local;
+        let got = |column| scale_atoms::offset(scale_row, column, spec.k as u64 / 128) as usize;
+        let got = (0..scales.len()).map(|column| output.scales[got(column as u64)]);
+        equal += got.zip(&scales).filter(|(got, want)| got == *want).count();
+        let got = &output.codes[row * spec.k..][..spec.k];
+        equal += got.iter().zip(&codes).filter(|(got, want)| got == want).count();
+        sampled += codes.len() + scales.len();
+    }
+    Verified { equal, sampled, relative_error: None }
 }
 
 #[cfg(test)]
@@ -59,8 +81,25 @@ mod tests {
     #[test]
     fn samples_are_distinct_and_owned() {
         let problem = Spec { total_rows: 10, ..Spec::PLAIN }.build();
-        let rows = sample(&problem, 100);
+        let rows = sample(&problem.routing, 100);
         assert_eq!(rows.len(), problem.routing.owned_rows() as usize);
         assert!(rows.is_sorted() && rows.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn a_quantiser_is_judged_by_codes_and_scales() {
+        use expert_gemm_tests::mx::quant_model::expected;
+        use expert_gemm_tests::mx::quant_problem::QuantSpec;
+        use expert_gemm_tests::routing::Layout;
+        let spec = QuantSpec { total_rows: 300, layouts: [Layout::Gaps; 2], ..QuantSpec::PLAIN };
+        let problem = spec.build();
+        let empty = QuantOutput {
+            codes: vec![0xFF; problem.rows() * spec.k],
+            scales: vec![0xFA; problem.scale_bytes()],
+        };
+        let right = expected(&problem, &problem.judge(&problem.tables()), &empty);
+        let judged = verify_quant(&problem, &right, 5);
+        assert_eq!((judged.equal, judged.sampled), (5 * (256 + 8), 5 * (256 + 8)));
+        assert_eq!(verify_quant(&problem, &empty, 5).equal, 0);
     }
 }

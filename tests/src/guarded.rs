@@ -136,6 +136,9 @@ impl Guarded {
     pub fn download<T: Plain + Default>(&self) -> Result<Vec<T>> {
         let mut contents = vec![T::default(); self.bytes as usize / size_of::<T>()];
         let bytes = size_of_val(&contents[..]);
+        if bytes == 0 {
+            return Ok(contents);
+        }
         // SAFETY: every bit pattern of a `Plain` type is a value, and the slice is not used otherwise.
         let to = unsafe { core::slice::from_raw_parts_mut(contents.as_mut_ptr().cast(), bytes) };
         // SAFETY: the range lies between the guard zones: `bytes` is at most `self.bytes`.

@@ -1,29 +1,27 @@
 //! Measures the kernels of this library on this machine's GPU.
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Parser;
-use expert_gemm::{Device, ElementType};
-use expert_gemm_benches::count::Work;
-use expert_gemm_benches::data::{DeviceWeights, OnDevice};
+use clap::{Parser, ValueEnum as _};
+use expert_gemm::Device;
+use expert_gemm_benches::measure::print_header;
 use expert_gemm_benches::reader::Reader;
-use expert_gemm_benches::record::{self, CaseRecord, Ceiling, Meta, Record};
-use expert_gemm_benches::shapes::{Case, GROUPS, Group, cases};
-use expert_gemm_benches::timer::{Sustained, Timer};
-use expert_gemm_benches::verify::verify;
-use expert_gemm_kernels::abi::Op;
-use expert_gemm_tests::problem::{HostProblem, Spec};
-use expert_gemm_tests::routing::Routing;
+use expert_gemm_benches::record::{self, Ceiling, Meta, Record};
+use expert_gemm_benches::suites::Suite;
+use expert_gemm_benches::timer::Timer;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Measure the kernels on this machine's GPU
 #[derive(Parser)]
 struct Args {
+    /// Only these operations, separated by commas; by default all
+    #[arg(long, value_enum, value_delimiter = ',')]
+    op: Vec<Suite>,
     /// Only cases whose name contains one of these, separated by commas
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, visible_alias = "filter", value_delimiter = ',')]
     cases: Vec<String>,
     /// Where to write the record; by default in benches/record, by GPU and day
-    #[arg(long)]
+    #[arg(long, visible_alias = "json")]
     out: Option<PathBuf>,
     /// Also measure every case back to back for half a second, with SM clock and power
     #[arg(long)]
@@ -34,11 +32,14 @@ struct Args {
 }
 
 impl Args {
-    fn wants(&self, case: &Case) -> bool {
-        let name = case.to_string();
+    fn wants(&self, name: &str) -> bool {
         let quick = ["dsv3_gateup/E32/M8/balanced", "dsv3_gateup/E8/M4096/balanced"];
-        (!self.quick || quick.contains(&&*name))
+        (!self.quick || quick.iter().any(|part| name.contains(part)))
             && (self.cases.is_empty() || self.cases.iter().any(|part| name.contains(&**part)))
+    }
+
+    fn suites(&self) -> &[Suite] {
+        if self.op.is_empty() { Suite::value_variants() } else { &self.op }
     }
 }
 
@@ -62,17 +63,12 @@ fn run(args: Args) -> Result<()> {
         "ceiling: read {:.0} GB/s, copy {:.0} GB/s; floor {:.1} us",
         ceiling.read_gbps, ceiling.copy_gbps, ceiling.floor_us
     );
-    println!(
-        "{:<34} {:>9} {:>9} {:>9} {:>7} {:>7} {:>9}  outputs as modelled",
-        "case", "us", "sustained", "ideal us", "TFLOP/s", "GB/s", "MHz / W"
-    );
+    print_header();
 
     let mut record = Record { meta: meta(&device, ceiling), cases: Vec::new() };
-    for group in GROUPS {
-        let wanted: Vec<Case> = cases(group).into_iter().filter(|case| args.wants(case)).collect();
-        if !wanted.is_empty() {
-            record.cases.extend(measure_group(&device, &timer, group, &wanted, args.sustained)?);
-        }
+    for suite in args.suites() {
+        let wants = |name: &str| args.wants(name);
+        record.cases.extend(suite.measure(&device, &timer, &wants, args.sustained)?);
     }
     ensure!(!record.cases.is_empty(), "no case has such a name");
     let wrong = record.cases.iter().filter(|case| case.outputs_equal != case.outputs_sampled);
@@ -128,98 +124,4 @@ fn ceiling(device: &Device, timer: &Timer) -> Result<Ceiling> {
     // SAFETY: both buffers are alive.
     let copy_us = unsafe { timer.burst(&graph) }?.fastest_us;
     Ok(Ceiling { read_gbps, copy_gbps: 2.0 * bytes as f64 / copy_us * 1e-3, floor_us })
-}
-
-fn measure_group(
-    device: &Device,
-    timer: &Timer,
-    group: Group,
-    cases: &[Case],
-    sustained: bool,
-) -> Result<Vec<CaseRecord>> {
-    let spec = Spec {
-        experts: group.experts,
-        n: group.projection.n,
-        k: group.projection.k,
-        output: ElementType::Bf16,
-        seed: 1234,
-        ..Spec::PLAIN
-    };
-    let mut problem = HostProblem::new(spec, Routing::packed(vec![0; group.experts]));
-    let weights = DeviceWeights::new(device, &problem)?;
-    cases
-        .iter()
-        .map(|case| {
-            problem.reroute(Routing::packed(case.rows_per_expert.clone()));
-            let on_device = OnDevice::new(device, &weights, &problem)?;
-            measure(timer, case, &problem, &on_device, sustained).with_context(|| case.to_string())
-        })
-        .collect()
-}
-
-fn measure(
-    timer: &Timer,
-    case: &Case,
-    problem: &HostProblem,
-    on_device: &OnDevice,
-    sustained: bool,
-) -> Result<CaseRecord> {
-    let graph = timer.capture(|stream| on_device.launch(stream))?;
-    // SAFETY: `on_device` and its weights own the memory and are alive.
-    let burst = unsafe { timer.burst(&graph) }?;
-    let sustained: Option<Sustained> = if sustained {
-        // SAFETY: as above.
-        Some(unsafe { timer.sustained(&graph, burst.us) }?)
-    } else {
-        None
-    };
-    let status = on_device.status()?;
-    ensure!(status.is_ok(), "the status word says {:#x}", status.0);
-    let verified = verify(problem, &on_device.output()?, 4, false);
-    let reading = sustained.and_then(|sustained| sustained.reading);
-    let work = Work {
-        rows: case.rows(),
-        live_experts: case.live_experts(),
-        n: problem.spec.n as u64,
-        k: problem.spec.k as u64,
-    };
-    let record = CaseRecord {
-        op: Op::Fp8BlockwiseGroupedMm.name().to_owned(),
-        case: case.to_string(),
-        kernel: on_device.prepared().plan().variant().symbol.to_owned(),
-        us: burst.us,
-        us_min: burst.fastest_us,
-        us_max: burst.slowest_us,
-        replays: burst.replays,
-        us_sustained: sustained.map(|sustained| sustained.us),
-        sm_mhz_sustained: reading.map(|reading| reading.sm_mhz),
-        watts_sustained: reading.map(|reading| reading.watts),
-        tflops: work.tflops(burst.us),
-        gbps: work.gbps(burst.us),
-        ideal_us: work.ideal_us(),
-        outputs_equal: verified.equal,
-        outputs_sampled: verified.sampled,
-    };
-    print_row(&record);
-    Ok(record)
-}
-
-fn print_row(record: &CaseRecord) {
-    let optional = |number: Option<f64>| number.map_or("-".to_owned(), |x| format!("{x:.1}"));
-    let reading = match (record.sm_mhz_sustained, record.watts_sustained) {
-        (Some(mhz), Some(watts)) => format!("{mhz:.0} / {watts:.0}"),
-        _ => "-".to_owned(),
-    };
-    println!(
-        "{:<34} {:>9.1} {:>9} {:>9.1} {:>7.0} {:>7.0} {:>9}  {} of {}",
-        record.case,
-        record.us,
-        optional(record.us_sustained),
-        record.ideal_us,
-        record.tflops,
-        record.gbps,
-        reading,
-        record.outputs_equal,
-        record.outputs_sampled,
-    );
 }

@@ -97,7 +97,8 @@ fn run(args: &Args) -> Result<()> {
         live_experts: owned as u64,
         n: shape.n,
         k: shape.k,
-    };
+    }
+    .fp8();
     println!("time        {} ({})", time(ran.us), ran.how);
     println!("            {:.3} TFLOP/s, {:.1} GB/s", work.tflops(ran.us), work.gbps(ran.us));
 

@@ -155,29 +155,34 @@ pub(crate) unsafe fn store_global_u32x2_if(address: u64, [x, y]: [u32; 2], wante
     }
 }
 
-/// Executed by: any thread. 16 bytes that nobody writes while the kernel runs and that are read once, or zeros
-/// unless `wanted`. One piece, so that a row of such loads is not a row of branches.
+/// Executed by: any thread. Replaces `words` by 16 bytes that nobody writes while the kernel runs, if `wanted`. One
+/// piece, so that a row of such loads is not a row of branches.
 #[inline(always)]
-pub(crate) unsafe fn stream_global_u32x4_or_zero(address: u64, wanted: bool) -> [u32; 4] {
-    let (x, y, z, w): (u32, u32, u32, u32);
+pub(crate) unsafe fn load_global_u32x4_if(words: &mut [u32; 4], address: u64, wanted: bool) {
+    let [x, y, z, w] = words;
     // SAFETY: `address` is 16-aligned and, if wanted, readable, by contract.
     unsafe {
         asm!(
             "{{",
             ".reg .pred wanted;",
             "setp.ne.u32 wanted, {wanted}, 0;",
-            "mov.b32 {x}, 0;",
-            "mov.b32 {y}, 0;",
-            "mov.b32 {z}, 0;",
-            "mov.b32 {w}, 0;",
-            "@wanted ld.global.nc.L1::no_allocate.v4.u32 {{{x}, {y}, {z}, {w}}}, [{address}];",
+            "@wanted ld.global.nc.v4.u32 {{{x}, {y}, {z}, {w}}}, [{address}];",
             "}}",
-            x = out(reg32) x, y = out(reg32) y, z = out(reg32) z, w = out(reg32) w,
+            x = inout(reg32) *x, y = inout(reg32) *y, z = inout(reg32) *z, w = inout(reg32) *w,
             address = in(reg64) address, wanted = in(reg32) u32::from(wanted),
             options(nostack, readonly)
         );
     }
-    [x, y, z, w]
+}
+
+/// Executed by: any thread. Asks for the line of a byte to be brought into L2.
+#[inline(always)]
+pub(crate) unsafe fn prefetch_global(address: u64) {
+    // SAFETY: `address` is readable, by contract.
+    unsafe {
+        asm!("prefetch.global.L2 [{address}];", address = in(reg64) address,
+            options(nostack, readonly));
+    }
 }
 
 /// Executed by: any thread. A word that nobody writes while the kernel runs.

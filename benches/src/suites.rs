@@ -1,0 +1,169 @@
+//! What `bench` measures of each operation.
+
+use crate::count::Work;
+use crate::data::{DeviceWeights, OnDevice};
+use crate::measure::{Subject, measure};
+use crate::record::CaseRecord;
+use crate::shapes::{Case, GROUPS, Group, cases, quant_cases, quant_name};
+use crate::timer::Timer;
+use crate::verify::{Verified, verify, verify_quant};
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use expert_gemm::{Device, ElementType, GroupStatus, Stream};
+use expert_gemm_kernels::abi::Variant;
+use expert_gemm_tests::guarded::Around;
+use expert_gemm_tests::mx::quant_device::DeviceQuant;
+use expert_gemm_tests::mx::quant_problem::{QuantProblem, QuantSpec};
+use expert_gemm_tests::mx::routing::MxRouting;
+use expert_gemm_tests::problem::{HostProblem, Spec};
+use expert_gemm_tests::routing::Routing;
+
+/// Rows whose outputs are compared with the models.
+const SAMPLED_ROWS: usize = 4;
+const SEED: u64 = 1234;
+
+/// An operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Suite {
+    /// `es_fp8_blockwise_scaled_grouped_mm`
+    Fp8,
+    /// `es_sm100_mxfp8_blockscaled_grouped_quant`
+    Mxfp8Quant,
+}
+
+impl Suite {
+    /// Measures the cases whose name is `wanted`.
+    ///
+    /// # Errors
+    /// What the host crate refuses or the driver answers.
+    pub fn measure(
+        self,
+        device: &Device,
+        timer: &Timer,
+        wanted: &dyn Fn(&str) -> bool,
+        sustained: bool,
+    ) -> Result<Vec<CaseRecord>> {
+        let mut records = Vec::new();
+        match self {
+            Self::Fp8 => {
+                for group in GROUPS {
+                    let wanted: Vec<Case> =
+                        cases(group).into_iter().filter(|case| wanted(&case.to_string())).collect();
+                    if !wanted.is_empty() {
+                        records.extend(fp8(device, timer, group, &wanted, sustained)?);
+                    }
+                }
+            }
+            Self::Mxfp8Quant => {
+                for case in quant_cases().filter(|case| wanted(&quant_name(case))) {
+                    records.push(quant(device, timer, &case, sustained)?);
+                }
+            }
+        }
+        Ok(records)
+    }
+}
+
+/// The sizes of a case.
+fn work(case: &Case) -> Work {
+    Work {
+        rows: case.rows(),
+        live_experts: case.live_experts(),
+        n: case.group.projection.n as u64,
+        k: case.group.projection.k as u64,
+    }
+}
+
+fn fp8(
+    device: &Device,
+    timer: &Timer,
+    group: Group,
+    cases: &[Case],
+    sustained: bool,
+) -> Result<Vec<CaseRecord>> {
+    let spec = Spec {
+        experts: group.experts,
+        n: group.projection.n,
+        k: group.projection.k,
+        output: ElementType::Bf16,
+        seed: SEED,
+        ..Spec::PLAIN
+    };
+    let mut problem = HostProblem::new(spec, Routing::packed(vec![0; group.experts]));
+    let weights = DeviceWeights::new(device, &problem)?;
+    cases
+        .iter()
+        .map(|case| {
+            problem.reroute(Routing::packed(case.rows_per_expert.clone()));
+            let on_device = OnDevice::new(device, &weights, &problem)?;
+            let subject = Fp8Product { problem: &problem, on_device };
+            measure(timer, case.to_string(), work(case).fp8(), &subject, sustained)
+                .with_context(|| case.to_string())
+        })
+        .collect()
+}
+
+struct Fp8Product<'a> {
+    problem: &'a HostProblem,
+    on_device: OnDevice<'a>,
+}
+
+impl Subject for Fp8Product<'_> {
+    fn variant(&self) -> &'static Variant {
+        self.on_device.prepared().plan().variant()
+    }
+
+    fn launch(&self, stream: Stream) -> expert_gemm::Result<()> {
+        self.on_device.launch(stream)
+    }
+
+    fn verify(&self) -> Result<(GroupStatus, Verified)> {
+        let status = self.on_device.status()?;
+        Ok((status, verify(self.problem, &self.on_device.output()?, SAMPLED_ROWS, false)))
+    }
+}
+
+fn quant(device: &Device, timer: &Timer, case: &Case, sustained: bool) -> Result<CaseRecord> {
+    let name = quant_name(case);
+    let spec = QuantSpec {
+        experts: case.group.experts,
+        k: case.group.projection.k,
+        seed: SEED,
+        ..QuantSpec::PLAIN
+    };
+    let routing = MxRouting::packed(Routing::packed(case.rows_per_expert.clone()));
+    let subject = Quantiser::new(device, QuantProblem::new(spec, routing))?;
+    measure(timer, name.clone(), work(case).mxfp8_quant(), &subject, sustained).context(name)
+}
+
+/// A grouped quantisation on the device.
+pub struct Quantiser {
+    problem: QuantProblem,
+    on_device: DeviceQuant,
+}
+
+impl Quantiser {
+    /// Uploads a problem.
+    ///
+    /// # Errors
+    /// What the host crate refuses.
+    pub fn new(device: &Device, problem: QuantProblem) -> Result<Self> {
+        let on_device = DeviceQuant::new(device, &problem, Around::Nothing)?;
+        Ok(Self { problem, on_device })
+    }
+}
+
+impl Subject for Quantiser {
+    fn variant(&self) -> &'static Variant {
+        self.on_device.prepared().plan().variant()
+    }
+
+    fn launch(&self, stream: Stream) -> expert_gemm::Result<()> {
+        self.on_device.launch(stream)
+    }
+
+    fn verify(&self) -> Result<(GroupStatus, Verified)> {
+        let outcome = self.on_device.outcome()?;
+        Ok((outcome.status, verify_quant(&self.problem, &outcome.output, SAMPLED_ROWS)))
+    }
+}
