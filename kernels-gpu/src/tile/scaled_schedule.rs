@@ -6,7 +6,7 @@
 use super::raster;
 use super::scaled_tables::ScaledTables;
 use super::token_tiles;
-use super::work::{Inbox, Outbox};
+use super::work::{Inbox, Outbox, Work};
 use crate::ptx::{sreg, warp};
 
 /// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the other eight.
@@ -35,27 +35,31 @@ impl ScaledWork {
     const END: Self =
         Self { expert: 0, row: 0, rows: 0, col_block: 0, stored: false, scale_row: 0 };
 
-    /// Executed by: warp, converged; one warp of the CTA.
+    /// The item in the four words of a [`Work`]: its rows go with the expert, the scale row takes the place of its
+    /// two numbers of rows.
     #[inline(always)]
-    unsafe fn post(self, outbox: &mut Outbox, lane: u32) {
-        let first = self.expert | self.rows << EXPERT_BITS;
-        let block = self.col_block | u32::from(self.stored) << 31;
-        // SAFETY: as the caller's.
-        unsafe { outbox.post_words([first, self.row, block, self.scale_row], lane) }
+    const fn packed(self) -> Work {
+        Work {
+            expert: self.expert | self.rows << EXPERT_BITS,
+            row: self.row,
+            rows: self.scale_row & 0xFFFF,
+            stored_rows: self.scale_row >> 16,
+            col_block: self.col_block | (self.stored as u32) << 31,
+        }
     }
 
     /// Executed by: warp, converged.
     #[inline(always)]
     pub(crate) unsafe fn take(inbox: &mut Inbox, lane: u32) -> Self {
         // SAFETY: as the caller's.
-        let [first, row, block, scale_row] = unsafe { inbox.take_words(lane) };
+        let packed = unsafe { inbox.take(lane) };
         Self {
-            expert: first & ((1 << EXPERT_BITS) - 1),
-            row,
-            rows: first >> EXPERT_BITS,
-            col_block: block & (u32::MAX >> 1),
-            stored: block >> 31 != 0,
-            scale_row,
+            expert: packed.expert & ((1 << EXPERT_BITS) - 1),
+            row: packed.row,
+            rows: packed.expert >> EXPERT_BITS,
+            col_block: packed.col_block & (u32::MAX >> 1),
+            stored: packed.col_block >> 31 != 0,
+            scale_row: packed.rows | packed.stored_rows << 16,
         }
     }
 }
@@ -116,7 +120,7 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
                     stored,
                     scale_row: first_scale_row + above,
                 };
-                work.post(outbox, lane);
+                outbox.post(work.packed(), lane);
                 next += clusters;
             }
             before = chunk_end;
@@ -124,5 +128,5 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
         first += 32;
     }
     // SAFETY: the warp is converged, by contract.
-    unsafe { ScaledWork::END.post(outbox, lane) }
+    unsafe { outbox.post(ScaledWork::END.packed(), lane) }
 }

@@ -54,20 +54,15 @@ impl Outbox {
     /// Executed by: warp, converged; one warp of the CTA.
     #[inline(always)]
     pub(crate) unsafe fn post(&mut self, work: Work, lane: u32) {
-        let Work { expert, row, rows, stored_rows, col_block } = work;
-        // SAFETY: as the caller's.
-        unsafe { self.post_words([expert, row, rows | stored_rows << 16, col_block], lane) }
-    }
-
-    /// As [`Self::post`], for a kernel with items of its own.
-    #[inline(always)]
-    pub(crate) unsafe fn post_words(&mut self, words: [u32; 4], lane: u32) {
         let slot = self.ring.slot();
         // SAFETY: the barriers are initialised; after `taken` every reader is done with the slot.
         unsafe {
             mbarrier::wait(self.board.taken.at(slot * 8), self.ring.free_parity());
             if lane == 0 {
-                ldst::store_shared_u32x4(self.board.slots.at(slot * SLOT_BYTES), words);
+                let Work { expert, row, rows, stored_rows, col_block } = work;
+                let address = self.board.slots.at(slot * SLOT_BYTES);
+                let both_rows = rows | stored_rows << 16;
+                ldst::store_shared_u32x4(address, [expert, row, both_rows, col_block]);
                 mbarrier::arrive(self.board.posted.at(slot * 8));
             }
             warp::sync();
@@ -91,26 +86,18 @@ impl Inbox {
     /// Executed by: warp, converged.
     #[inline(always)]
     pub(crate) unsafe fn take(&mut self, lane: u32) -> Work {
-        // SAFETY: as the caller's.
-        let [expert, row, both_rows, col_block] = unsafe { self.take_words(lane) };
-        Work { expert, row, rows: both_rows & 0xFFFF, stored_rows: both_rows >> 16, col_block }
-    }
-
-    /// As [`Self::take`], for a kernel with items of its own.
-    #[inline(always)]
-    pub(crate) unsafe fn take_words(&mut self, lane: u32) -> [u32; 4] {
         let slot = self.ring.slot();
         // SAFETY: the barriers are initialised; after `posted` the slot holds an item.
-        let words = unsafe {
+        let [expert, row, both_rows, col_block] = unsafe {
             mbarrier::wait(self.board.posted.at(slot * 8), self.ring.parity());
-            let words = ldst::load_shared_u32x4(self.board.slots.at(slot * SLOT_BYTES));
+            let item = ldst::load_shared_u32x4(self.board.slots.at(slot * SLOT_BYTES));
             warp::sync();
             if lane == 0 {
                 mbarrier::arrive(self.board.taken.at(slot * 8));
             }
-            words
+            item
         };
         self.ring.advance();
-        words
+        Work { expert, row, rows: both_rows & 0xFFFF, stored_rows: both_rows >> 16, col_block }
     }
 }
