@@ -253,11 +253,12 @@ pub enum Op {
     WgmmaWait {
         left: u32,
     },
-    /// `m64nNk32` with both operands in shared memory.
+    /// `m64nN` with 32 bytes of K.
     Wgmma {
+        element: MmaElement,
         n: u32,
         d: Vec<u32>,
-        a: Src,
+        a: MmaA,
         b: Src,
         scale_d: Pred,
         negate: [bool; 2],

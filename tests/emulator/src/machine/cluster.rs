@@ -372,11 +372,12 @@ impl<'a> Cluster<'a> {
         let (sequence, waited) = (warp.sequence, warp.waited);
         let mut early = false;
         for &register in &inst.touches {
-            early |= warp.in_flight[register as usize] > waited;
-            warp.touched[register as usize] = sequence;
+            let register = register as usize;
+            early |= warp.in_flight[register].max(warp.lent[register]) > waited;
+            warp.touched[register] = sequence;
         }
         if early {
-            let message = "an accumulator is touched before the wait for its wgmma".to_owned();
+            let message = "a register of wgmma is touched before the wait for it".to_owned();
             return self.report(ReportKind::Wgmma, vec![inst.line], message);
         }
         Ok(())

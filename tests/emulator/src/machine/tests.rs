@@ -4,6 +4,8 @@ use super::{Emulator, Launch, Program};
 use crate::options::{Options, Timing};
 use crate::report::{Report, ReportKind};
 
+mod wgmma;
+
 const HEAD: &str = ".version 8.0\n.target sm_90a\n.address_size 64\n\
     .extern .shared .align 1024 .b8 smem[];\n";
 const REGISTERS: &str = ".reg .pred %p<8>; .reg .b16 %h<8>; .reg .b32 %r<32>; .reg .b64 %d<16>;\n\

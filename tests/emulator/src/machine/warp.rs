@@ -68,6 +68,8 @@ pub(crate) struct Warp {
     pub(crate) commits: Vec<u64>,
     /// For each register, the number of the last wgmma that writes it.
     pub(crate) in_flight: Vec<u64>,
+    /// For each register, the number of the last wgmma that reads it as a part of A.
+    pub(crate) lent: Vec<u64>,
     /// Local memory of each lane.
     pub(crate) local: Vec<Vec<u8>>,
 }
@@ -101,6 +103,7 @@ impl Warp {
             waited: 0,
             commits: Vec::new(),
             in_flight: vec![0; registers],
+            lent: vec![0; registers],
             local,
         }
     }
