@@ -193,6 +193,7 @@ impl State {
                             kind: ReportKind::Launch,
                             kernel: entry,
                             lines: Vec::new(),
+                            places: Vec::new(),
                             message,
                             times: 1,
                         });

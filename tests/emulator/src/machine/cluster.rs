@@ -3,6 +3,7 @@
 use super::copies::Copy;
 use super::cta::{Cta, NamedBarrier};
 use super::tensor::Warpgroup;
+use super::timeline::{Tape, Who};
 use super::warp::{Wait, Warp, each};
 use crate::ir::{Code, Inst, Op};
 use crate::memory::global::Global;
@@ -65,6 +66,8 @@ pub(crate) struct Cluster<'a> {
     /// Who wrote each word of global memory.
     pub(crate) written: HashMap<u64, Epoch>,
     pub(crate) stats: Stats,
+    /// What happens to mbarriers, if somebody wants to know.
+    pub(crate) tape: Option<Tape>,
     opcodes: Vec<u64>,
     reports: BTreeMap<(ReportKind, Vec<u32>), Report>,
     random: u64,
@@ -125,6 +128,7 @@ impl<'a> Cluster<'a> {
             actors,
             written: HashMap::new(),
             stats: Stats::default(),
+            tape: env.options.timeline.then(Tape::new),
             opcodes: vec![0; env.code.opcodes.len()],
             reports: BTreeMap::new(),
             random,
@@ -161,6 +165,7 @@ impl<'a> Cluster<'a> {
                 kind: *kind,
                 kernel: kernel.clone(),
                 lines: lines.clone(),
+                places: Vec::new(),
                 message,
                 times: 1,
             });
@@ -220,6 +225,9 @@ impl<'a> Cluster<'a> {
             if *count > 0 {
                 self.stats.opcodes.insert(opcode.clone(), *count);
             }
+        }
+        if let Some(tape) = &self.tape {
+            self.stats.timeline = tape.text(self.id);
         }
         (self.reports.into_values().collect(), self.stats)
     }
@@ -365,6 +373,10 @@ impl<'a> Cluster<'a> {
             return self.fatal(ReportKind::Limit, inst.line, message);
         }
         let warp = &mut self.warps[w];
+        if let Some(tape) = &self.tape {
+            let who = Who::Warp { cta: warp.cta, index: warp.index };
+            tape.turn(self.stats.warp_instructions, who, inst.line);
+        }
         warp.sequence += 1;
         if matches!(inst.op, Op::Wgmma { .. }) {
             return Ok(());

@@ -2,6 +2,7 @@
 
 use super::access::Place;
 use super::cluster::{Cluster, Flow, Step};
+use super::timeline::Who;
 use super::warp::{Wait, each};
 use crate::ir::{Inst, Mem, Op, Space, Src};
 use crate::options::Timing;
@@ -339,6 +340,9 @@ impl Cluster<'_> {
     /// Lets a copy happen.
     pub(crate) fn perform(&mut self, copy: Copy) -> Step<()> {
         let Copy { line, view, kind } = copy;
+        if let Some(tape) = &self.tape {
+            tape.turn(self.stats.warp_instructions, Who::Asynchronous, line);
+        }
         match kind {
             Kind::Lane { warp, lane, number, to, from, bytes, read } => {
                 let mut data = [0; 16];

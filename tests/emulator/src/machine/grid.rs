@@ -5,6 +5,7 @@ use crate::ir::Code;
 use crate::memory::global::Global;
 use crate::options::{Options, Stats};
 use crate::report::Report;
+use crate::source::Source;
 use crate::syntax::{SyntaxError, parser};
 use rayon::prelude::*;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Instant;
 #[derive(Clone, Debug)]
 pub struct Program {
     kernels: Vec<Code>,
+    source: Source,
 }
 
 impl Program {
@@ -24,7 +26,7 @@ impl Program {
     /// The first thing that is not known, with its line.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         let module = parser::parse(text)?;
-        Ok(Self { kernels: crate::lower::lower(&module)? })
+        Ok(Self { kernels: crate::lower::lower(&module)?, source: Source::new(text) })
     }
 
     /// A kernel by name.
@@ -154,6 +156,9 @@ impl Emulator {
             }
         }
         reports.truncate(self.options.max_reports.max(1));
+        for report in &mut reports {
+            report.places = report.lines.iter().map(|&line| program.source.place(line)).collect();
+        }
         Ok((reports, stats))
     }
 }

@@ -16,6 +16,7 @@ mod sync;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod warp;
 
 pub use grid::{Emulator, Launch, LaunchError, Program};

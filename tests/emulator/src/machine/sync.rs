@@ -199,7 +199,8 @@ impl Cluster<'_> {
             let found = self.ctas[cta].shared.shadow.write(at, 8, &view, epoch);
             self.conflict(found, line, "mbarrier.init", at)?;
         }
-        let barrier = Mbarrier::new(i64::from(count), self.actors, epoch);
+        let track = self.tape.as_ref().map(|tape| tape.track(cta, at as u32));
+        let barrier = Mbarrier::new(i64::from(count), self.actors, epoch).on(track);
         self.actors += 1;
         self.ctas[cta].barriers.insert(at as u32, barrier);
         Ok(())
@@ -241,11 +242,13 @@ impl Cluster<'_> {
                 // A time limit may pass before the phase does (PTX ISA 9.7.13.15.16): code has to loop.
                 on |= 1 << lane;
             } else if done {
+                barrier.waited(true);
                 passed |= 1 << lane;
                 on |= 1 << lane;
                 let (clock, proxy) = (barrier.completed.clone(), barrier.completed_proxy.clone());
                 self.warps[w].join(1 << lane, &clock, &proxy);
             } else if blocking {
+                barrier.waited(false);
                 let phase = barrier.phase;
                 self.warps[w]
                     .block(1 << lane, Wait::Mbarrier { cta: cta as u32, address: at, phase });
