@@ -477,14 +477,8 @@ impl Cluster<'_> {
     /// A clock that knows what all lanes of a warp know and did.
     /// What they do next is later.
     pub(crate) fn warp_clock(&mut self, w: usize) -> (Clock, Clock) {
-        let warp = &mut self.warps[w];
         let (mut clock, mut proxy) = (Clock::default(), Clock::default());
-        for (lane, time) in warp.time.iter_mut().enumerate() {
-            clock.join(&time.base);
-            proxy.join(&time.proxy);
-            clock.raise(warp.actor + lane as u32, time.own);
-            time.own += 1;
-        }
+        self.warps[w].release(u32::MAX, &mut clock, &mut proxy);
         (clock, proxy)
     }
 }

@@ -220,6 +220,7 @@ impl Cluster<'_> {
         let (addresses, what) = (self.addresses(w, m), self.row(w, what));
         let mut passed = 0;
         let mut on = 0;
+        let mut acquired: Vec<((usize, u32), u32)> = Vec::new();
         let spurious = blocking && self.is_random() && self.dice().is_multiple_of(8);
         for lane in each(lanes) {
             let (cta, at) = self.barrier_for(w, lane, addresses[lane], inst.line, false)?;
@@ -245,8 +246,11 @@ impl Cluster<'_> {
                 barrier.waited(true);
                 passed |= 1 << lane;
                 on |= 1 << lane;
-                let (clock, proxy) = (barrier.completed.clone(), barrier.completed_proxy.clone());
-                self.warps[w].join(1 << lane, &clock, &proxy);
+                // Neighbours mostly wait for the same barrier, and then share what they learn.
+                match acquired.last_mut() {
+                    Some((of, lanes)) if *of == (cta, at) => *lanes |= 1 << lane,
+                    _ => acquired.push(((cta, at), 1u32 << lane)),
+                }
             } else if blocking {
                 barrier.waited(false);
                 let phase = barrier.phase;
@@ -255,6 +259,10 @@ impl Cluster<'_> {
             } else {
                 on |= 1 << lane;
             }
+        }
+        for ((cta, at), lanes) in acquired {
+            let Some(barrier) = self.ctas[cta].barriers.get(&at) else { continue };
+            self.warps[w].join(lanes, &barrier.completed, &barrier.completed_proxy);
         }
         // Lanes that sleep execute the instruction again.
         self.warps[w].set_predicate(p, on, passed);
