@@ -11,6 +11,7 @@ mod copies;
 mod cta;
 mod grid;
 mod mbarrier;
+mod special;
 mod step;
 mod sync;
 mod tensor;
