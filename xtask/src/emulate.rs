@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// Arguments of `emulate`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// --experts, --rows, --n, --k, --output, --timing, --seed, --sms, --opcodes
+    /// --experts, --rows, --n, --k, --output, --timing, --seed, --sms, --opcodes, --timeline
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }

@@ -191,6 +191,7 @@ impl State {
                             kind: ReportKind::Launch,
                             kernel: entry,
                             lines: Vec::new(),
+                            places: Vec::new(),
                             message,
                             times: 1,
                         });
@@ -317,10 +318,9 @@ impl Driver for EmulatorDriver {
             .and_then(|(program, symbol)| program.kernel(symbol));
         let Some(kernel) = kernel else { return Self::refuse("cuFuncGetAttribute", 400) };
         let threads = kernel.max_threads.map_or(1024, |sides| sides.iter().product());
-        // Registers are the compiler's business; as many as the largest block leaves to a thread.
-        let registers = (65_536 / threads.max(1)).min(255) & !7;
         Ok(FunctionAttributes {
-            registers,
+            // Registers are the compiler's business; as many as the largest block leaves to a thread.
+            registers: kernel.launch_registers(threads),
             local_bytes: kernel.local_bytes as u32,
             static_smem_bytes: kernel.static_shared as u32,
             max_threads: threads,

@@ -12,6 +12,7 @@ pub mod options;
 pub mod race;
 pub mod report;
 pub mod semantics;
+pub mod source;
 pub mod syntax;
 pub mod tensor_map;
 

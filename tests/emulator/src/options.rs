@@ -76,6 +76,8 @@ pub struct Options {
     pub max_reports: usize,
     /// Warp instructions of one cluster after which it is stopped.
     pub max_instructions: u64,
+    /// Whether what happens to mbarriers is recorded, in [`Stats::timeline`].
+    pub timeline: bool,
 }
 
 impl Default for Options {
@@ -88,6 +90,7 @@ impl Default for Options {
             check_cross_cluster: true,
             max_reports: 20,
             max_instructions: 500_000_000,
+            timeline: false,
         }
     }
 }
@@ -109,6 +112,8 @@ pub struct Stats {
     pub tensor_wall: std::time::Duration,
     /// Thread instructions by opcode.
     pub opcodes: std::collections::BTreeMap<String, u64>,
+    /// What happened to each mbarrier, a line for each event, if [`Options::timeline`] asks for it.
+    pub timeline: Vec<String>,
 }
 
 impl Stats {
@@ -123,5 +128,18 @@ impl Stats {
         for (opcode, count) in &other.opcodes {
             *self.opcodes.entry(opcode.clone()).or_default() += count;
         }
+        self.timeline.extend_from_slice(&other.timeline);
+    }
+
+    /// Thread instructions by family, the opcode's first word, largest first.
+    pub fn families(&self) -> Vec<(&str, u64)> {
+        let mut families = std::collections::BTreeMap::<&str, u64>::new();
+        for (opcode, count) in &self.opcodes {
+            let family = opcode.split(['.', ' ']).next().unwrap_or_default();
+            *families.entry(family).or_default() += count;
+        }
+        let mut families: Vec<_> = families.into_iter().collect();
+        families.sort_by_key(|&(family, count)| (std::cmp::Reverse(count), family));
+        families
     }
 }

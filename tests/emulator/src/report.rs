@@ -1,5 +1,6 @@
 //! What the emulator found wrong.
 
+use crate::source::Place;
 use std::fmt;
 
 /// What kind of rule was broken.
@@ -56,6 +57,8 @@ pub struct Report {
     pub kernel: String,
     /// Lines of the PTX text, the later access first.
     pub lines: Vec<u32>,
+    /// What stands there.
+    pub places: Vec<Place>,
     /// What happened.
     pub message: String,
     /// How often, in this launch.
@@ -71,6 +74,9 @@ impl fmt::Display for Report {
         write!(f, ": {}", self.message)?;
         if self.times > 1 {
             write!(f, " ({} times)", self.times)?;
+        }
+        for place in &self.places {
+            write!(f, "\n    {} {place}", self.kernel)?;
         }
         Ok(())
     }

@@ -1,21 +1,30 @@
-//! Results of an H200 against the pure functions alone, without a machine around them.
+//! Results of GPUs against the pure functions alone, without a machine around them.
 
 use expert_gemm::driver;
 use expert_gemm_tests::gpu::say;
-use ptx_emulator::capture::{Case, Corpus, Record, cases};
+use expert_gemm_tests::wgmma_model::bf16;
+use ptx_emulator::capture::{Case, Collection, Corpus, Record, wgmma_bf16};
 use ptx_emulator::semantics::alu::float;
 use ptx_emulator::semantics::swizzle::Swizzle;
-use ptx_emulator::semantics::tensor::wgmma_e4m3;
+use ptx_emulator::semantics::tensor::{WGMMA_BF16, wgmma_e4m3};
 use ptx_emulator::semantics::tma::TileMap;
 use ptx_emulator::semantics::{convert, fragment, matrix};
+use std::path::Path;
 
 /// What every region holds before a copy.
 const FILLED: u8 = 0xA5;
 
+/// The file of a collection.
+fn file(collection: &Collection) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(collection.file);
+    std::fs::read(path).expect("a file for every collection")
+}
+
 /// Compares the records of the programs that begin with `symbol` with what `model` says, and counts tiles.
-fn check(symbol: &str, model: impl Fn(&Case) -> Vec<u8>) {
-    let corpus = Corpus::read(&include_bytes!("../captures/h200.bin")[..]).expect("whole");
-    let cases = cases();
+fn check(collection: &str, symbol: &str, model: impl Fn(&Case) -> Vec<u8>) {
+    let collection = Collection::named(collection).expect("a collection");
+    let corpus = Corpus::read(&file(&collection)[..]).expect("whole");
+    let cases = (collection.cases)();
     let mut tiles = 0;
     for case in cases.iter().filter(|case| case.symbol.starts_with(symbol)) {
         let of_case = |record: &&Record| record.name == case.name;
@@ -27,7 +36,8 @@ fn check(symbol: &str, model: impl Fn(&Case) -> Vec<u8>) {
         assert_eq!(first, None, "{}: first byte that differs", case.name);
         tiles += record.tiles;
     }
-    say(&format!("{symbol}: {tiles} tiles of an H200 equal the pure functions in every bit"));
+    let device = corpus.device;
+    say(&format!("{symbol}: {tiles} tiles of {device} equal the pure functions in every bit"));
     assert!(tiles > 0);
 }
 
@@ -42,7 +52,7 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
 
 #[test]
 fn tensor_core() {
-    check("wgmma", |case| {
+    check("base", "wgmma", |case| {
         let n = case.output_bytes / (case.tiles as usize * 64 * 4);
         let steps = if case.symbol.ends_with("s4") { 4 } else { 1 };
         let mut output = Vec::new();
@@ -71,15 +81,29 @@ fn tensor_core() {
 }
 
 #[test]
+fn tensor_core_with_bf16() {
+    check("bf16", "wgmma_bf16", |case| {
+        wgmma_bf16::output(case, |acc, a, b| WGMMA_BF16.dot(acc, a, b))
+    });
+    // And the test kit's, which was written apart.
+    check("bf16", "wgmma_bf16", |case| {
+        wgmma_bf16::output(case, |acc, a, b| {
+            let step = |numbers: &[u16]| numbers.try_into().expect("one step");
+            bf16::scalar::step(&step(a), &step(b), acc)
+        })
+    });
+}
+
+#[test]
 fn conversions_and_products() {
-    check("narrow", |case| {
+    check("base", "narrow", |case| {
         let pairs = floats(&case.inputs[0]);
         let narrow = |pair: &[f32]| {
             [convert::bf16x2_from_f32(pair[1], pair[0]), convert::f16x2_from_f32(pair[1], pair[0])]
         };
         pairs.chunks(2).flat_map(narrow).flat_map(u32::to_le_bytes).collect()
     });
-    check("e4m3", |case| {
+    check("base", "e4m3", |case| {
         let pairs = floats(&case.inputs[0]);
         let codes = |pair: &[f32]| {
             let codes = convert::e4m3x2_from_f32(pair[1], pair[0]);
@@ -87,7 +111,7 @@ fn conversions_and_products() {
         };
         pairs.chunks(2).flat_map(codes).flat_map(u32::to_le_bytes).collect()
     });
-    check("arithmetic", |case| {
+    check("base", "arithmetic", |case| {
         let numbers = floats(&case.inputs[0]);
         let results = |x: &[f32]| [float::mul(x[0], x[1]), float::fma(x[0], x[1], x[2])];
         let bits = numbers.chunks(4).flat_map(results).map(f32::to_bits);
@@ -104,7 +128,7 @@ fn tiles(case: &Case, bytes: usize) -> Vec<(Vec<u8>, Vec<u32>)> {
 
 #[test]
 fn matrices() {
-    check("ldmatrix", |case| {
+    check("base", "ldmatrix", |case| {
         let matrices = case.output_bytes as u32 / (case.tiles * 128);
         let transposed = case.symbol.ends_with("trans");
         let mut output = Vec::new();
@@ -122,7 +146,7 @@ fn matrices() {
         }
         output
     });
-    check("stmatrix", |case| {
+    check("base", "stmatrix", |case| {
         let matrices = case.inputs[0].len() as u32 / (case.tiles * 128);
         let transposed = case.symbol.ends_with("trans");
         let mut output = Vec::new();
@@ -188,12 +212,12 @@ fn region(case: &Case, start: &[u32], offset: u32, copied: bool) -> Vec<u8> {
 #[test]
 fn tensor_copies() {
     for symbol in ["tma_2d", "tma_3d"] {
-        check(symbol, |case| {
+        check("base", symbol, |case| {
             let table = words(&case.inputs[0]);
             table.chunks(4).flat_map(|line| region(case, &line[..3], line[3], true)).collect()
         });
     }
-    check("tma_multicast", |case| {
+    check("base", "tma_multicast", |case| {
         let table = words(&case.inputs[0]);
         let clusters = table.chunks(4).flat_map(|line| {
             (0..2).map(move |rank| region(case, &line[..2], line[2], line[3] >> rank & 1 == 1))

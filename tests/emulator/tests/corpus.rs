@@ -1,21 +1,22 @@
-//! Results of an H200 against the emulator: the same programs on the same inputs leave the same bytes.
+//! Results of GPUs against the emulator: the same programs on the same inputs leave the same bytes.
 
 mod common;
 
 use common::Emulated;
 use expert_gemm_tests::gpu::say;
 use ptx_emulator::Timing;
-use ptx_emulator::capture::{Case, Corpus, Record, Runner, cases};
+use ptx_emulator::capture::{COLLECTIONS, Case, Collection, Corpus, Record, Runner, wgmma_bf16};
+use ptx_emulator::semantics::tensor::WGMMA_BF16;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-fn corpus() -> Corpus {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/h200.bin");
+fn corpus(collection: &Collection) -> Corpus {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(collection.file);
     let file = std::fs::read(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}; run `capture --out` on an H200", path.display())
+        panic!("{}: {error}; run `capture {}` on a GPU", path.display(), collection.name)
     });
-    Corpus::read(&file[..]).expect("captures/h200.bin is whole")
+    Corpus::read(&file[..]).expect("the file is whole")
 }
 
 /// Each record with its case.
@@ -49,10 +50,9 @@ fn replay(case: &Case, record: &Record, timing: Timing) -> Result<(), String> {
     if reports.is_empty() { Ok(()) } else { Err(describe(String::new())) }
 }
 
-#[test]
-fn every_captured_tile_is_replayed_without_a_difference() {
-    let corpus = corpus();
-    let cases = cases();
+fn replay_all(collection: &Collection, least: u64) {
+    let corpus = corpus(collection);
+    let cases = (collection.cases)();
     let runs: Vec<_> = pairs(&corpus, &cases)
         .into_iter()
         .flat_map(|(case, record)| common::timings(7).map(|timing| (case, record, timing)))
@@ -80,16 +80,38 @@ fn every_captured_tile_is_replayed_without_a_difference() {
         say(&format!("{symbol}: {} runs, such as {first}", failures.len()));
     }
     assert!(failures.is_empty(), "{} of {} runs failed", failures.len(), runs.len());
-    assert!(corpus.tiles() >= 1500, "{} tiles", corpus.tiles());
+    assert!(corpus.tiles() >= least, "{} tiles", corpus.tiles());
+}
+
+#[test]
+fn every_captured_tile_is_replayed_without_a_difference() {
+    for (collection, least) in COLLECTIONS.iter().zip([1500, 300]) {
+        replay_all(collection, least);
+    }
 }
 
 /// A replay that finds nothing wrong proves something only if it can find something.
 #[test]
 fn a_changed_byte_is_seen() {
-    let corpus = corpus();
-    let cases = cases();
+    let corpus = corpus(&COLLECTIONS[0]);
+    let cases = (COLLECTIONS[0].cases)();
     let (case, record) = pairs(&corpus, &cases)[0];
     let mut changed = record.clone();
     changed.output[77] ^= 1;
     assert!(replay(case, &changed, Timing::Early).is_err());
+}
+
+/// What a capture of bf16 would hold if the hardware did what the emulator does: the programs are right.
+#[test]
+fn the_bf16_programs_do_what_their_model_says() {
+    let failures: Vec<String> = wgmma_bf16::cases()
+        .par_iter()
+        .filter_map(|case| {
+            let output = wgmma_bf16::output(case, |acc, a, b| WGMMA_BF16.dot(acc, a, b));
+            let Case { name, tiles, .. } = case.clone();
+            let record = Record { name, fingerprint: case.fingerprint(), tiles, output };
+            replay(case, &record, Timing::Early).err()
+        })
+        .collect();
+    assert!(failures.is_empty(), "{} cases: {}", failures.len(), failures[0]);
 }

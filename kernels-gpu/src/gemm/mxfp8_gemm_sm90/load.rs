@@ -21,8 +21,8 @@ pub(super) unsafe fn weights(args: &Args, smem: Shared, lane: u32) {
         let block = column / scale_atoms::ROWS;
         let atom_row = u64::from(work.expert) * u64::from(blocks) + u64::from(block);
         let mut atom = args.scales_b + atom_row * atom_row_bytes;
-        // The last tile may be half as wide. Its other half is filled with zeros, and multiplied with any scales.
-        let atoms = if blocks - block < 2 { 1 } else { 2 };
+        // The last tile may be half as wide. Its other half is filled with zeros, and gets scales that exist.
+        let second = if blocks - block < 2 { 0 } else { atom_row_bytes };
         for kb in 0..args.k_blocks {
             let slot = ring.slot();
             // SAFETY: the slot is free and holds the box and the atoms; `full` expects exactly their bytes.
@@ -30,15 +30,13 @@ pub(super) unsafe fn weights(args: &Args, smem: Shared, lane: u32) {
                 mbarrier::wait(smem.weights_free(slot), ring.free_parity());
                 if warp::elect() {
                     let full = smem.weights_full(slot);
-                    mbarrier::arrive_expect(full, WEIGHT_BYTES + atoms * scale_atoms::BYTES);
+                    mbarrier::arrive_expect(full, WEIGHT_BYTES + SCALE_BYTES);
                     let corner = [kb * TILE_K, column, work.expert];
                     tma::load_3d(smem.weights(slot), args.weights, corner, full);
                     let scales = smem.scales(slot);
                     tma::load_bulk(scales, atom, scale_atoms::BYTES, full);
-                    if atoms > 1 {
-                        let second = scales.at(scale_atoms::BYTES);
-                        tma::load_bulk(second, atom + atom_row_bytes, scale_atoms::BYTES, full);
-                    }
+                    let scales = scales.at(scale_atoms::BYTES);
+                    tma::load_bulk(scales, atom + second, scale_atoms::BYTES, full);
                 }
             }
             atom += u64::from(scale_atoms::BYTES);

@@ -1,10 +1,10 @@
-//! Runs every case of the corpus on a GPU and keeps what it left: `capture --out FILE`.
+//! Runs every case of a collection on a GPU and keeps what it left: `capture NAME --out FILE`.
 //!
 //! The cases run in a child process, because a fault takes the device away from the process that caused it: after
 //! a fault the next child goes on with the next case, and the summary names what failed.
 
 use expert_gemm::Device;
-use ptx_emulator::capture::{Case, Corpus, Record, Runner, cases};
+use ptx_emulator::capture::{COLLECTIONS, Case, Collection, Corpus, Record, Runner};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
@@ -19,10 +19,16 @@ const MOST_FAULTS: usize = 60;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
-        ["--out", out] => capture(Path::new(out)),
-        ["--from", first, folder] => work(first, Path::new(folder)),
-        _ => Err("usage: capture --out FILE".into()),
+    let collection = arguments.first().and_then(|name| Collection::named(name));
+    let result = match (collection, arguments.get(1..)) {
+        (Some(collection), Some(["--out", out])) => capture(&collection, Path::new(out)),
+        (Some(collection), Some(["--from", first, folder])) => {
+            work(&collection, first, Path::new(folder))
+        }
+        _ => {
+            let names = COLLECTIONS.map(|collection| collection.name).join(" | ");
+            Err(format!("usage: capture ({names}) --out FILE").into())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,9 +44,9 @@ fn output_file(folder: &Path, case: usize) -> PathBuf {
 }
 
 /// A child: runs the cases from `first` on, and leaves a file for each.
-fn work(first: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
+fn work(collection: &Collection, first: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
     let mut runner = Runner::new(Device::open(0)?);
-    for (index, case) in cases().iter().enumerate().skip(first.parse()?) {
+    for (index, case) in (collection.cases)().iter().enumerate().skip(first.parse()?) {
         let output = runner.run(case)?;
         // The same program on the same inputs must leave the same bytes, or it is no fact.
         if runner.run(case)? != output {
@@ -51,18 +57,19 @@ fn work(first: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn capture(out: &Path) -> Result<(), Box<dyn Error>> {
+fn capture(collection: &Collection, out: &Path) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let info = Device::open(0)?.info().clone();
     println!("{info}, driver for CUDA {}", info.driver_version);
     let folder = std::env::temp_dir().join(format!("capture-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let cases = cases();
+    let cases = (collection.cases)();
     let mut faults = 0;
     let mut first = 0;
     while first < cases.len() && faults < MOST_FAULTS {
         let mut child = Command::new(std::env::current_exe()?);
-        let child = child.arg("--from").arg(first.to_string()).arg(&folder).output()?;
+        let arguments = [collection.name, "--from", &first.to_string()];
+        let child = child.args(arguments).arg(&folder).output()?;
         let done = (first..cases.len()).find(|&i| !output_file(&folder, i).exists());
         let Some(failed) = done else { break };
         faults += 1;

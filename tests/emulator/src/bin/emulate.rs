@@ -1,5 +1,5 @@
 //! Emulates one problem and prints what it took: `emulate [--experts E] [--rows R] [--n N] [--k K] [--output TYPE]
-//! [--timing early|late|random] [--seed S] [--sms COUNT] [--opcodes]`.
+//! [--timing early|late|random] [--seed S] [--sms COUNT] [--opcodes] [--timeline]`.
 
 use expert_gemm::{Device, ElementType};
 use expert_gemm_tests::gpu::{DeviceProblem, UNTOUCHED};
@@ -37,8 +37,13 @@ fn read(arguments: &[String]) -> Result<Arguments, String> {
     let mut timing = "early";
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        if argument == "--opcodes" {
-            opcodes = true;
+        let switch = match argument.as_str() {
+            "--opcodes" => Some(&mut opcodes),
+            "--timeline" => Some(&mut options.timeline),
+            _ => None,
+        };
+        if let Some(switch) = switch {
+            *switch = true;
             continue;
         }
         let value = rest.next().ok_or(format!("{argument} needs a value"))?;
@@ -93,7 +98,11 @@ fn emulate(arguments: &Arguments) -> Result<bool, String> {
     let outcome = outcome.map_err(|error| error.to_string())?;
     let want = wgmma_model::grouped(&problem, UNTOUCHED);
     let difference = compare_bits(&problem, &outcome.output, &want);
-    print(&driver.stats(), arguments.opcodes);
+    let stats = driver.stats();
+    for line in &stats.timeline {
+        println!("{line}");
+    }
+    print(&stats, arguments.opcodes);
     for damage in &outcome.damage {
         println!("damage    {damage}");
     }
@@ -115,6 +124,10 @@ fn print(stats: &Stats, opcodes: bool) {
         stats.macs as f64 / seconds / 1e6,
         stats.tensor_wall.as_secs_f64()
     );
+    let families = stats.families();
+    let families: Vec<String> =
+        families.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    println!("families  {}", families.join(", "));
     let mut counts: Vec<_> = stats.opcodes.iter().collect();
     counts.sort_by_key(|&(opcode, count)| (std::cmp::Reverse(*count), opcode));
     let shown = if opcodes { counts.len() } else { 12 };

@@ -87,7 +87,7 @@ impl Codes {
     fn draw(self, rng: &mut Rng) -> u8 {
         let bits = rng.bits() >> 8;
         let byte = bits as u8;
-        let finite = if byte & 0x7F == 0x7F { byte - 1 } else { byte };
+        let finite = finite(byte);
         match self {
             Self::Gaussian => gaussian(bits),
             Self::Tiny => (byte & 0x80) | ((byte & 0x7F) % 24),
@@ -105,6 +105,11 @@ impl Codes {
         let mut rng = Rng::new(seed);
         (0..count).map(|_| self.draw(&mut rng)).collect()
     }
+}
+
+/// A byte as a code that is no NaN.
+pub(super) const fn finite(byte: u8) -> u8 {
+    if byte & 0x7F == 0x7F { byte - 1 } else { byte }
 }
 
 /// The code nearest below a number whose deviation is about 140, a third of the largest: integers only, so that

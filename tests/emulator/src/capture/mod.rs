@@ -2,10 +2,11 @@
 //!
 //! The programs are the PTX files in `captures/`; [`cases`] lists every launch of them with its inputs, which
 //! are made from seeds by [`inputs`] and by nothing else, so that they never change with the test kit. The
-//! program `capture` runs all cases on a GPU and writes a [`Corpus`]; the test `corpus` runs them in the
-//! emulator and compares every byte.
+//! program `capture` runs the cases of a [`Collection`] on a GPU and writes a [`Corpus`]; the test `corpus`
+//! runs them in the emulator and compares every byte.
 
 mod barrier;
+pub mod bf16_inputs;
 mod copies;
 pub mod corpus;
 pub mod inputs;
@@ -13,6 +14,7 @@ mod matrix;
 mod numbers;
 mod tensor;
 mod wgmma;
+pub mod wgmma_bf16;
 
 pub use corpus::{Corpus, Record};
 
@@ -24,7 +26,7 @@ use std::collections::HashMap;
 pub const UNWRITTEN: u8 = 0xEE;
 
 /// Dynamic shared memory that every program may be launched with.
-const SMEM_BYTES: u32 = 48 << 10;
+const SMEM_BYTES: u32 = 96 << 10;
 
 /// A tensor map over one of the inputs; the address is filled in at the launch.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +69,31 @@ pub struct Case {
     pub tiles: u32,
 }
 
-/// Every case, in the order of the corpus.
-pub fn cases() -> Vec<Case> {
+/// Cases that are captured together, into one file.
+#[derive(Clone, Copy, Debug)]
+pub struct Collection {
+    /// What the program `capture` calls it.
+    pub name: &'static str,
+    /// Its file in `captures/`.
+    pub file: &'static str,
+    /// Its cases, in the order of the file.
+    pub cases: fn() -> Vec<Case>,
+}
+
+/// All collections. A new family of instructions is a new one, so that the files of the others stay valid.
+pub const COLLECTIONS: [Collection; 2] = [
+    Collection { name: "base", file: "h200.bin", cases: base_cases },
+    Collection { name: "bf16", file: "h100_bf16.bin", cases: wgmma_bf16::cases },
+];
+
+impl Collection {
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        COLLECTIONS.into_iter().find(|collection| collection.name == name)
+    }
+}
+
+fn base_cases() -> Vec<Case> {
     let mut cases = wgmma::cases();
     cases.extend(tensor::cases());
     cases.extend(copies::cases());
@@ -178,11 +203,17 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    fn all_cases() -> Vec<Case> {
+        COLLECTIONS.iter().flat_map(|collection| (collection.cases)()).collect()
+    }
+
     #[test]
     fn there_are_enough_tiles_and_no_case_twice() {
-        let cases = cases();
-        let tiles: u32 = cases.iter().map(|case| case.tiles).sum();
-        assert!(tiles >= 1500, "{tiles} tiles");
+        for (collection, least) in COLLECTIONS.iter().zip([1500, 300]) {
+            let tiles: u32 = (collection.cases)().iter().map(|case| case.tiles).sum();
+            assert!(tiles >= least, "{}: {tiles} tiles", collection.name);
+        }
+        let cases = all_cases();
         let names: HashSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
         assert_eq!(names.len(), cases.len());
         let prints: HashSet<u64> = cases.iter().map(Case::fingerprint).collect();
@@ -191,7 +222,7 @@ mod tests {
 
     #[test]
     fn parameters_have_the_size_that_the_program_declares() {
-        for case in cases() {
+        for case in all_cases() {
             let bytes = case.maps.len() * 128 + (case.inputs.len() + 1) * 8 + case.words.len() * 4;
             let declared = format!("{}_param[{bytes}]", case.symbol);
             assert!(case.module.contains(&declared), "{}: {declared}", case.name);

@@ -263,11 +263,12 @@ pub enum Op {
     WgmmaWait {
         left: u32,
     },
-    /// `m64nNk32` with both operands in shared memory.
+    /// `m64nN` with 32 bytes of K.
     Wgmma {
+        element: MmaElement,
         n: u32,
         d: Vec<u32>,
-        a: Src,
+        a: MmaA,
         b: Src,
         scale_d: Pred,
         negate: [bool; 2],
@@ -345,6 +346,22 @@ pub struct Code {
     pub exact_threads: bool,
     /// `.reqnctapercluster`.
     pub cluster: Option<[u32; 3]>,
+    /// `.maxnreg`.
+    pub max_registers: Option<u32>,
+    /// `.minnctapersm`.
+    pub min_ctas: u32,
     /// The module's constants, by address.
     pub constants: Vec<u8>,
 }
+
+impl Code {
+    /// Registers that each thread of a launch with so many begins with, if the kernel uses `setmaxnreg`: `.maxnreg`, or
+    /// what the assembler makes of the launch bounds, an equal share of the register file in multiples of 8.
+    pub fn launch_registers(&self, threads: u32) -> u32 {
+        let share = REGISTER_FILE / (threads.max(1) * self.min_ctas.max(1));
+        self.max_registers.unwrap_or(share.min(255) / 8 * 8)
+    }
+}
+
+/// Registers of a multiprocessor.
+const REGISTER_FILE: u32 = 65_536;

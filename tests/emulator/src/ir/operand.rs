@@ -310,3 +310,30 @@ pub enum Fence {
     /// `fence.proxy.tensormap` and others without an effect here.
     Other,
 }
+
+/// Elements of the operands of `wgmma`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum MmaElement {
+    E4m3,
+    Bf16,
+}
+
+impl MmaElement {
+    /// Bytes of one.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::E4m3 => 1,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
+/// Where the first operand of `wgmma` comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MmaA {
+    /// Shared memory, by a descriptor.
+    Shared(Src),
+    /// Registers of all threads of the warpgroup.
+    Registers([u32; 4]),
+}

@@ -2,7 +2,7 @@
 
 use super::names::Operands;
 use super::{bulk_store, scalar};
-use crate::ir::{Op, Src};
+use crate::ir::{MmaA, MmaElement, Op, Src};
 use crate::syntax::SyntaxError;
 
 type Lowered = Result<Option<Op>, SyntaxError>;
@@ -32,30 +32,8 @@ pub(super) fn lower(parts: &[&str], o: &mut Operands<'_>) -> Lowered {
         ["wgmma", "fence", "sync", "aligned"] => Op::WgmmaFence,
         ["wgmma", "commit_group", "sync", "aligned"] => Op::WgmmaCommit,
         ["wgmma", "wait_group", "sync", "aligned"] => Op::WgmmaWait { left: o.constant()? as u32 },
-        ["wgmma", "mma_async", "sync", "aligned", shape, "f32", "e4m3", "e4m3"] => {
-            let n = shape.strip_prefix("m64n").and_then(|s| s.strip_suffix("k32"));
-            let Some(n) = n.and_then(|n| n.parse::<u32>().ok()) else { return Ok(None) };
-            if n == 0 || n > 256 || !n.is_multiple_of(8) {
-                return Ok(None);
-            }
-            let d = o.registers()?;
-            if d.len() != n as usize / 2 {
-                return o.fail(format!("{} accumulators, {} are needed", d.len(), n / 2));
-            }
-            if o.is_vector() {
-                return o.fail("an operand in registers is not known");
-            }
-            let (a, b) = (o.s()?, o.s()?);
-            let scale_d = o.sp()?;
-            let mut negate = [false; 2];
-            for negate in &mut negate {
-                *negate = match o.constant()? as i64 {
-                    1 => false,
-                    -1 => true,
-                    _ => return o.fail("a scale is 1 or -1"),
-                };
-            }
-            Op::Wgmma { n, d, a, b, scale_d, negate }
+        ["wgmma", "mma_async", "sync", "aligned", shape, "f32", rest @ ..] => {
+            return wgmma(shape, rest, o);
         }
         ["stmatrix" | "ldmatrix", "sync", "aligned", "m8n8", count, rest @ .., "b16"] => {
             let count = match *count {
@@ -94,6 +72,54 @@ pub(super) fn lower(parts: &[&str], o: &mut Operands<'_>) -> Lowered {
         }
         _ => return Ok(None),
     }))
+}
+
+/// `wgmma.mma_async` (PTX ISA 9.7.15.5.2): 32 bytes of K, both operands K-major.
+fn wgmma(shape: &str, elements: &[&str], o: &mut Operands<'_>) -> Lowered {
+    let (element, k) = match elements {
+        ["e4m3", "e4m3"] => (MmaElement::E4m3, "k32"),
+        ["bf16", "bf16"] => (MmaElement::Bf16, "k16"),
+        _ => return Ok(None),
+    };
+    let n = shape.strip_prefix("m64n").and_then(|s| s.strip_suffix(k));
+    let Some(n) = n.and_then(|n| n.parse::<u32>().ok()) else { return Ok(None) };
+    if n == 0 || n > 256 || !n.is_multiple_of(8) {
+        return Ok(None);
+    }
+    let d = o.registers()?;
+    if d.len() != n as usize / 2 {
+        return o.fail(format!("{} accumulators, {} are needed", d.len(), n / 2));
+    }
+    let a = if o.is_vector() {
+        let Ok(registers) = o.registers()?.try_into() else {
+            return o.fail("an operand in registers has four of them");
+        };
+        MmaA::Registers(registers)
+    } else {
+        MmaA::Shared(o.s()?)
+    };
+    let b = o.s()?;
+    let scale_d = o.sp()?;
+    let mut negate = [false; 2];
+    for negate in &mut negate {
+        *negate = match o.constant()? as i64 {
+            1 => false,
+            -1 => true,
+            _ => return o.fail("a scale is 1 or -1"),
+        };
+    }
+    // Only 16-bit elements have the choice, and only for operands in shared memory.
+    let transposable = match (element, a) {
+        (MmaElement::E4m3, _) => 0,
+        (MmaElement::Bf16, MmaA::Registers(_)) => 1,
+        (MmaElement::Bf16, MmaA::Shared(_)) => 2,
+    };
+    for _ in 0..transposable {
+        if o.constant()? != 0 {
+            return o.fail("an operand that is not K-major is not known");
+        }
+    }
+    Ok(Some(Op::Wgmma { element, n, d, a, b, scale_d, negate }))
 }
 
 fn mbarrier(rest: &[&str], o: &mut Operands<'_>) -> Lowered {

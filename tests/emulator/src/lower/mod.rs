@@ -36,6 +36,8 @@ fn lower_kernel(module: &Module, kernel: &Kernel) -> Result<Code, SyntaxError> {
         max_threads: kernel.max_threads,
         exact_threads: kernel.exact_threads,
         cluster: kernel.cluster,
+        max_registers: kernel.max_registers,
+        min_ctas: kernel.min_ctas,
         param_align: kernel.params.iter().map(|p| p.align).max().unwrap_or(1),
         ..Code::default()
     };

@@ -3,10 +3,15 @@
 use super::cluster::{Cluster, Step};
 use super::warp::{Row, each};
 use super::{CONST_WINDOW, LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW};
-use crate::ir::{Inst, Mem, Rmw, Space, Special, Src, Ty};
+use crate::ir::{Inst, Mem, Rmw, Space, Src, Ty};
 use crate::machine::alu;
 use crate::race::{Clock, Epoch};
 use crate::report::ReportKind;
+
+/// What an access is called in reports.
+const READ: &str = "read";
+const WRITE: &str = "write";
+const ATOMIC: &str = "atomic";
 
 /// Where an address points.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,47 +25,6 @@ pub(crate) enum Place {
 }
 
 impl Cluster<'_> {
-    /// The values of a source.
-    pub(crate) fn row(&self, w: usize, src: Src) -> Row {
-        let warp = &self.warps[w];
-        if let Some(row) = warp.plain(src) {
-            return row;
-        }
-        let Src::Special(special) = src else { return [0; 32] };
-        let env = &self.env;
-        let cta = &self.ctas[warp.cta];
-        let [x, y, _] = env.block;
-        let thread = |lane: usize| warp.index * 32 + lane as u32;
-        let counts: [u32; 3] = std::array::from_fn(|i| env.grid[i] / env.cluster[i]);
-        let at = |lane: usize| match special {
-            Special::Tid(0) => thread(lane) % x,
-            Special::Tid(1) => thread(lane) / x % y,
-            Special::Tid(_) => thread(lane) / x / y,
-            Special::Ntid(i) => env.block[i],
-            Special::Ctaid(i) => cta.index[i],
-            Special::Nctaid(i) => env.grid[i],
-            Special::ClusterId(i) => self.place[i],
-            Special::NclusterId(i) => counts[i],
-            Special::ClusterCtaid(i) => cta.index[i] % env.cluster[i],
-            Special::ClusterNctaid(i) => env.cluster[i],
-            Special::ClusterCtarank => cta.rank,
-            Special::ClusterNctarank => self.ctas.len() as u32,
-            Special::LaneId => lane as u32,
-            Special::WarpId => warp.index,
-            Special::NwarpId => env.block.iter().product::<u32>().div_ceil(32),
-            Special::SmId => (self.id * self.ctas.len() as u32 + cta.rank) % env.options.sm_count,
-            Special::NsmId => env.options.sm_count,
-            Special::LanemaskEq => 1 << lane,
-            Special::LanemaskLt => (1 << lane) - 1,
-            Special::LanemaskLe => ((2u64 << lane) - 1) as u32,
-            Special::LanemaskGt => !(((2u64 << lane) - 1) as u32),
-            Special::LanemaskGe => !((1 << lane) - 1),
-            Special::Clock => self.stats.warp_instructions as u32,
-            Special::DynamicSmemSize => env.smem_bytes,
-        };
-        std::array::from_fn(|lane| u64::from(at(lane)))
-    }
-
     /// The address of each lane.
     pub(crate) fn addresses(&self, w: usize, m: Mem) -> Row {
         self.row(w, m.base).map(|base| base.wrapping_add(m.offset as u64))
@@ -152,6 +116,61 @@ impl Cluster<'_> {
         }
     }
 
+    /// The checks that every access of a lane to shared memory begins with.
+    fn enter_shared(
+        &mut self,
+        w: usize,
+        lane: usize,
+        (cta, address, bytes): (usize, u64, u64),
+        line: u32,
+        what: &str,
+    ) -> Step<()> {
+        self.aligned(address, bytes, line)?;
+        self.in_shared(cta, address, bytes, line, what)?;
+        self.touch(w, lane, cta, line);
+        Ok(())
+    }
+
+    /// Enters an access of a lane to shared memory into the happens-before order.
+    fn order_shared(
+        &mut self,
+        w: usize,
+        lane: usize,
+        (cta, address, bytes): (usize, u64, u64),
+        line: u32,
+        what: &str,
+    ) -> Step<()> {
+        if !self.env.options.check_races {
+            return Ok(());
+        }
+        let view = self.warps[w].view(lane);
+        let atomic = what == ATOMIC;
+        let now =
+            Epoch { actor: view.issuer, clock: view.time.own, line, asynchronous: false, atomic };
+        let shadow = &mut self.ctas[cta].shared.shadow;
+        let found = if what == READ {
+            shadow.read(address, bytes, &view, now)
+        } else {
+            shadow.write(address, bytes, &view, now)
+        };
+        self.conflict(found, line, what, address)
+    }
+
+    /// Visits the place that each lane's address names.
+    fn each_place(
+        &mut self,
+        w: usize,
+        lanes: u32,
+        (space, m): (Space, Mem),
+        mut visit: impl FnMut(&mut Self, usize, Place) -> Step<()>,
+    ) -> Step<()> {
+        let addresses = self.addresses(w, m);
+        each(lanes).try_for_each(|lane| {
+            let place = self.place(w, space, addresses[lane]);
+            visit(self, lane, place)
+        })
+    }
+
     /// Reads for a lane.
     pub(crate) fn load(
         &mut self,
@@ -176,26 +195,14 @@ impl Cluster<'_> {
                 self.global_read(w, lane, address, line)
             }
             Place::Shared(cta, address) => {
-                self.aligned(address, bytes, line)?;
-                self.in_shared(cta, address, bytes, line, "read")?;
-                self.touch(w, lane, cta, line);
+                let range = (cta, address, bytes);
+                self.enter_shared(w, lane, range, line, READ)?;
                 to.copy_from_slice(self.ctas[cta].shared.get(address, to.len()));
                 if !self.ctas[cta].shared.known(address, to.len()) {
                     let message = format!("read of {bytes} bytes at shared {address:#x}");
                     self.report(ReportKind::Uninitialised, vec![line], message)?;
                 }
-                if self.env.options.check_races {
-                    let view = self.warps[w].view(lane);
-                    let now = Epoch {
-                        actor: view.issuer,
-                        clock: view.time.own,
-                        line,
-                        ..Epoch::default()
-                    };
-                    let found = self.ctas[cta].shared.shadow.read(address, bytes, &view, now);
-                    self.conflict(found, line, "read", address)?;
-                }
-                Ok(())
+                self.order_shared(w, lane, range, line, READ)
             }
             Place::Param(address) => self.bytes(self.env.params, address, to, line, "parameters"),
             Place::Const(address) => {
@@ -248,9 +255,8 @@ impl Cluster<'_> {
                 self.global_write(w, lane, address, bytes, line)
             }
             Place::Shared(cta, address) => {
-                self.aligned(address, bytes, line)?;
-                self.in_shared(cta, address, bytes, line, "write")?;
-                self.touch(w, lane, cta, line);
+                let range = (cta, address, bytes);
+                self.enter_shared(w, lane, range, line, WRITE)?;
                 let barriers = &self.ctas[cta].barriers;
                 let low = (address as u32).saturating_sub(7);
                 if barriers.range(low..(address + bytes) as u32).next().is_some() {
@@ -258,18 +264,7 @@ impl Cluster<'_> {
                     self.report(ReportKind::Barrier, vec![line], message)?;
                 }
                 self.ctas[cta].shared.put(address, from);
-                if self.env.options.check_races {
-                    let view = self.warps[w].view(lane);
-                    let now = Epoch {
-                        actor: view.issuer,
-                        clock: view.time.own,
-                        line,
-                        ..Epoch::default()
-                    };
-                    let found = self.ctas[cta].shared.shadow.write(address, bytes, &view, now);
-                    self.conflict(found, line, "write", address)?;
-                }
-                Ok(())
+                self.order_shared(w, lane, range, line, WRITE)
             }
             Place::Param(_) | Place::Const(_) => {
                 self.fatal(ReportKind::OutOfBounds, line, "store to read-only memory".to_owned())
@@ -374,14 +369,12 @@ impl Cluster<'_> {
         d: &[Option<u32>],
         m: Mem,
     ) -> Step<()> {
-        let addresses = self.addresses(w, m);
         let size = ty.bytes() as usize;
         let mut buffer = [0u8; 64];
         let mut rows = vec![[0u64; 32]; d.len()];
-        for lane in each(lanes) {
-            let place = self.place(w, space, addresses[lane]);
+        self.each_place(w, lanes, (space, m), |cluster, lane, place| {
             let buffer = &mut buffer[..size * d.len()];
-            self.load(w, lane, place, buffer, inst.line)?;
+            cluster.load(w, lane, place, buffer, inst.line)?;
             for (row, bytes) in rows.iter_mut().zip(buffer.chunks_exact(size)) {
                 let mut word = [0; 8];
                 word[..size].copy_from_slice(bytes);
@@ -390,7 +383,8 @@ impl Cluster<'_> {
                 let signed = ty.kind == crate::ir::Kind::Signed && ty.bits < 32;
                 row[lane] = if signed { ty.signed(value) as u64 & 0xFFFF_FFFF } else { value };
             }
-        }
+            Ok(())
+        })?;
         for (d, row) in d.iter().zip(&rows) {
             if let Some(d) = d {
                 self.warps[w].set(*d, lanes, row);
@@ -408,18 +402,15 @@ impl Cluster<'_> {
         a: &[Src],
         m: Mem,
     ) -> Step<()> {
-        let addresses = self.addresses(w, m);
         let rows: Vec<Row> = a.iter().map(|&a| self.row(w, a)).collect();
         let size = ty.bytes() as usize;
-        for lane in each(lanes) {
+        self.each_place(w, lanes, (space, m), |cluster, lane, place| {
             let mut buffer = [0u8; 64];
             for (to, row) in buffer.chunks_exact_mut(size).zip(&rows) {
                 to.copy_from_slice(&row[lane].to_le_bytes()[..size]);
             }
-            let place = self.place(w, space, addresses[lane]);
-            self.store(w, lane, place, &buffer[..size * a.len()], inst.line)?;
-        }
-        Ok(())
+            cluster.store(w, lane, place, &buffer[..size * a.len()], inst.line)
+        })
     }
 
     pub(crate) fn atomic_op(
@@ -431,58 +422,63 @@ impl Cluster<'_> {
         d: Option<u32>,
         (m, a, b): (Mem, Src, Option<Src>),
     ) -> Step<()> {
-        let (addresses, a) = (self.addresses(w, m), self.row(w, a));
+        let a = self.row(w, a);
         let b = b.map_or([0; 32], |b| self.row(w, b));
-        let (line, bytes) = (inst.line, ty.bytes());
         let mut out = [0; 32];
-        for lane in each(lanes) {
-            let address = addresses[lane];
-            let mut change = |old: u64| alu::rmw(op, ty, old, a[lane], b[lane]);
-            out[lane] = match self.place(w, space, address) {
-                Place::Global(address) => {
-                    self.aligned(address, bytes, line)?;
-                    match self.env.memory.update(address, bytes, &mut change) {
-                        Ok((old, true)) => old,
-                        Ok((old, false)) => {
-                            let message = format!("atomic on {bytes} bytes at global {address:#x}");
-                            self.report(ReportKind::Uninitialised, vec![line], message)?;
-                            old
-                        }
-                        Err(fault) => return self.fatal(fault.kind, line, fault.message),
-                    }
-                }
-                Place::Shared(cta, address) => {
-                    self.aligned(address, bytes, line)?;
-                    self.in_shared(cta, address, bytes, line, "atomic")?;
-                    self.touch(w, lane, cta, line);
-                    let shared = &mut self.ctas[cta].shared;
-                    let known = shared.known(address, bytes as usize);
-                    let mut word = [0; 8];
-                    word[..bytes as usize].copy_from_slice(shared.get(address, bytes as usize));
-                    let old = u64::from_le_bytes(word);
-                    shared.put(address, &change(old).to_le_bytes()[..bytes as usize]);
-                    if !known {
-                        let message = format!("atomic on {bytes} bytes at shared {address:#x}");
-                        self.report(ReportKind::Uninitialised, vec![line], message)?;
-                    }
-                    if self.env.options.check_races {
-                        let view = self.warps[w].view(lane);
-                        let (actor, clock) = (view.issuer, view.time.own);
-                        let now = Epoch { actor, clock, line, asynchronous: false, atomic: true };
-                        let found = self.ctas[cta].shared.shadow.write(address, bytes, &view, now);
-                        self.conflict(found, line, "atomic", address)?;
-                    }
-                    old
-                }
-                _ => {
-                    let message = format!("atomic at {address:#x}, neither global nor shared");
-                    return self.fatal(ReportKind::OutOfBounds, line, message);
-                }
-            };
-        }
+        self.each_place(w, lanes, (space, m), |cluster, lane, place| {
+            let change = |old: u64| alu::rmw(op, ty, old, a[lane], b[lane]);
+            out[lane] = cluster.update(w, lane, (place, ty.bytes()), inst.line, change)?;
+            Ok(())
+        })?;
         if let Some(d) = d {
             self.warps[w].set(d, lanes, &out);
         }
         Ok(())
+    }
+
+    /// Changes memory for a lane, and returns what was there.
+    fn update(
+        &mut self,
+        w: usize,
+        lane: usize,
+        (place, bytes): (Place, u64),
+        line: u32,
+        mut change: impl FnMut(u64) -> u64,
+    ) -> Step<u64> {
+        match place {
+            Place::Global(address) => {
+                self.aligned(address, bytes, line)?;
+                match self.env.memory.update(address, bytes, &mut change) {
+                    Ok((old, known)) => {
+                        if !known {
+                            let message = format!("atomic on {bytes} bytes at global {address:#x}");
+                            self.report(ReportKind::Uninitialised, vec![line], message)?;
+                        }
+                        Ok(old)
+                    }
+                    Err(fault) => self.fatal(fault.kind, line, fault.message),
+                }
+            }
+            Place::Shared(cta, address) => {
+                let range = (cta, address, bytes);
+                self.enter_shared(w, lane, range, line, ATOMIC)?;
+                let shared = &mut self.ctas[cta].shared;
+                let known = shared.known(address, bytes as usize);
+                let mut word = [0; 8];
+                word[..bytes as usize].copy_from_slice(shared.get(address, bytes as usize));
+                let old = u64::from_le_bytes(word);
+                shared.put(address, &change(old).to_le_bytes()[..bytes as usize]);
+                if !known {
+                    let message = format!("atomic on {bytes} bytes at shared {address:#x}");
+                    self.report(ReportKind::Uninitialised, vec![line], message)?;
+                }
+                self.order_shared(w, lane, range, line, ATOMIC)?;
+                Ok(old)
+            }
+            Place::Param(address) | Place::Local(address) | Place::Const(address) => {
+                let message = format!("atomic at {address:#x}, neither global nor shared");
+                self.fatal(ReportKind::OutOfBounds, line, message)
+            }
+        }
     }
 }

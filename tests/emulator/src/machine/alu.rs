@@ -1,196 +1,150 @@
-//! Scalar arithmetic on the bits of registers (PTX ISA 9.7.1 to 9.7.9).
+//! Scalar arithmetic on the bits of registers: which function of [`crate::semantics::alu`] an opcode and its type mean.
+//!
+//! Written out here is only what is the same in Rust.
 
 use crate::ir::{Bin, Compare, Kind, Pair, Rmw, Round, Tri, Ty, Un};
-use half::{bf16, f16};
-
-/// The NaN that arithmetic answers (H200 measurement, for mul and max).
-const NAN32: u32 = 0x7FFF_FFFF;
+use crate::semantics::alu::float::{self, canonical};
+use crate::semantics::alu::integer::{self as int, ShiftMode};
+use crate::semantics::convert::{bf16_from_f32, f16_from_f32, f32_from_bf16, f32_from_f16};
 
 fn f(bits: u64) -> f32 {
     f32::from_bits(bits as u32)
 }
 
-fn canonical(x: f32) -> u64 {
-    u64::from(if x.is_nan() { NAN32 } else { x.to_bits() })
+fn bits(x: f32) -> u64 {
+    u64::from(x.to_bits())
 }
 
 fn d(bits: u64) -> f64 {
     f64::from_bits(bits)
 }
 
+/// A signed result of 32 bits; the caller cuts it to the type.
+const fn of_s32(x: i32) -> u64 {
+    x as u32 as u64
+}
+
 /// `fma.rn`, `mad` and the rest of the operations of three sources.
 pub(super) fn tri(op: Tri, ty: Ty, a: u64, b: u64, c: u64) -> u64 {
-    let (ma, mb, mc) = (ty.mask(a), ty.mask(b), ty.mask(c));
+    let (a32, b32, c32) = (a as u32, b as u32, c as u32);
     let result = match op {
         Tri::Fma if ty.bits == 64 => d(a).mul_add(d(b), d(c)).to_bits(),
-        Tri::Fma => canonical(f(a).mul_add(f(b), f(c))),
-        Tri::MadLo => ma.wrapping_mul(mb).wrapping_add(mc),
-        Tri::MadHi => bin(Bin::MulHi, ty, a, b).wrapping_add(mc),
+        Tri::Fma => bits(float::fma(f(a), f(b), f(c))),
+        // The low bits of a product depend on neither signs nor higher bits.
+        Tri::MadLo => int::mad_lo_64(a, b, c),
+        Tri::MadHi => bin(Bin::MulHi, ty, a, b).wrapping_add(c),
         Tri::MadWide => return bin(Bin::MulWide, ty, a, b).wrapping_add(c),
-        Tri::Bfe => bfe(ty, ma, b as u32 & 0xFF, c as u32 & 0xFF),
-        Tri::Prmt => {
-            let bytes = (mb << 32 | ma).to_le_bytes();
-            let mut out = 0u64;
-            for i in 0..4 {
-                let selector = mc >> (4 * i) & 0xF;
-                let byte = bytes[(selector & 7) as usize];
-                let byte = if selector & 8 == 0 { byte } else { (byte as i8 >> 7) as u8 };
-                out |= u64::from(byte) << (8 * i);
-            }
-            out
-        }
-        Tri::ShfLeftWrap | Tri::ShfLeftClamp => {
-            let by = if op == Tri::ShfLeftWrap { mc & 31 } else { mc.min(32) };
-            ((mb << 32 | ma) << by) >> 32
-        }
-        Tri::ShfRightWrap | Tri::ShfRightClamp => {
-            let by = if op == Tri::ShfRightWrap { mc & 31 } else { mc.min(32) };
-            (mb << 32 | ma) >> by
-        }
-        Tri::Lop3(table) => {
-            let mut out = 0;
-            for (i, [x, y, z]) in [
-                [false, false, false],
-                [false, false, true],
-                [false, true, false],
-                [false, true, true],
-                [true, false, false],
-                [true, false, true],
-                [true, true, false],
-                [true, true, true],
-            ]
-            .into_iter()
-            .enumerate()
-            {
-                if table >> i & 1 == 1 {
-                    let pick = |on: bool, v: u64| if on { v } else { !v };
-                    out |= pick(x, a) & pick(y, b) & pick(z, c);
-                }
-            }
-            out
-        }
+        Tri::Bfe => match (ty.kind, ty.bits) {
+            (Kind::Signed, 64) => int::bfe_s64(a as i64, b32, c32) as u64,
+            (Kind::Signed, _) => of_s32(int::bfe_s32(a as i32, b32, c32)),
+            (_, 64) => int::bfe_u64(a, b32, c32),
+            _ => u64::from(int::bfe_u32(a32, b32, c32)),
+        },
+        Tri::Prmt => u64::from(int::prmt(a32, b32, c32)),
+        Tri::ShfLeftWrap => u64::from(int::shf_l(a32, b32, c32, ShiftMode::Wrap)),
+        Tri::ShfLeftClamp => u64::from(int::shf_l(a32, b32, c32, ShiftMode::Clamp)),
+        Tri::ShfRightWrap => u64::from(int::shf_r(a32, b32, c32, ShiftMode::Wrap)),
+        Tri::ShfRightClamp => u64::from(int::shf_r(a32, b32, c32, ShiftMode::Clamp)),
+        Tri::Lop3(table) => u64::from(int::lop3(a32, b32, c32, u32::from(table))),
     };
     ty.mask(result)
 }
 
-fn bfe(ty: Ty, a: u64, pos: u32, len: u32) -> u64 {
-    let msb = ty.bits - 1;
-    let signed = ty.kind == Kind::Signed;
-    let sign = match len {
-        0 => false,
-        _ if signed => a >> (pos + len - 1).min(msb) & 1 == 1,
-        _ => false,
-    };
-    let mut out = if pos > msb { 0 } else { a >> pos };
-    let kept = len.min((msb + 1).saturating_sub(pos));
-    if kept < 64 {
-        out &= (1 << kept) - 1;
-        if sign {
-            out |= u64::MAX << kept;
-        }
-    }
-    ty.mask(out)
-}
-
 /// `bfi`
-pub(super) fn bfi(ty: Ty, a: u64, b: u64, pos: u64, len: u64) -> u64 {
-    let (pos, len) = (pos & 0xFF, len & 0xFF);
-    if pos >= u64::from(ty.bits) || len == 0 {
-        return ty.mask(b);
+pub(super) fn bfi(ty: Ty, a: u64, b: u64, position: u64, length: u64) -> u64 {
+    let (position, length) = (position as u32, length as u32);
+    if ty.bits == 64 {
+        int::bfi_64(a, b, position, length)
+    } else {
+        u64::from(int::bfi_32(a as u32, b as u32, position, length))
     }
-    let ones = if len >= 64 { u64::MAX } else { (1 << len) - 1 };
-    let field = ty.mask(ones << pos);
-    ty.mask(b) & !field | a << pos & field
 }
 
 /// Operations of two sources.
 pub(super) fn bin(op: Bin, ty: Ty, a: u64, b: u64) -> u64 {
     match ty.kind {
-        Kind::Float if ty.bits == 32 => return float(op, f(a), f(b)),
-        Kind::Float => return double(op, d(a), d(b)),
+        Kind::Float if ty.bits == 32 => return bits(single(op, f(a), f(b))),
+        Kind::Float => return double(op, d(a), d(b)).to_bits(),
         Kind::Bf | Kind::Unsigned | Kind::Signed => {}
     }
     let (a, b) = (ty.mask(a), ty.mask(b));
     let signed = ty.kind == Kind::Signed;
     let (sa, sb) = (ty.signed(a), ty.signed(b));
-    let wide = || {
-        if signed {
-            i128::from(sa) * i128::from(sb)
-        } else {
-            (u128::from(a) * u128::from(b)) as i128
-        }
-    };
     let result = match op {
         Bin::Add => a.wrapping_add(b),
         Bin::Sub => a.wrapping_sub(b),
         Bin::MulLo => a.wrapping_mul(b),
-        Bin::MulHi => (wide() >> ty.bits) as u64,
-        Bin::MulWide => {
-            return Ty { bits: ty.bits * 2, ..ty }.mask(wide() as u64);
-        }
-        // Division by zero has no defined result (PTX ISA 9.7.1.9); all ones is what GPUs answer.
-        Bin::Div if b == 0 => u64::MAX,
-        Bin::Rem if b == 0 => a,
-        Bin::Div if signed => sa.wrapping_div(sb) as u64,
-        Bin::Rem if signed => sa.wrapping_rem(sb) as u64,
-        Bin::Div => a / b,
-        Bin::Rem => a % b,
-        Bin::Min | Bin::MinNan => {
-            if signed {
-                sa.min(sb) as u64
-            } else {
-                a.min(b)
-            }
-        }
-        Bin::Max | Bin::MaxNan => {
-            if signed {
-                sa.max(sb) as u64
-            } else {
-                a.max(b)
-            }
-        }
+        Bin::MulHi => match (ty.bits, signed) {
+            (64, true) => int::mul_hi_s64(sa, sb) as u64,
+            (64, false) => int::mul_hi_u64(a, b),
+            (32, true) => of_s32(int::mul_hi_s32(sa as i32, sb as i32)),
+            (32, false) => u64::from(int::mul_hi_u32(a as u32, b as u32)),
+            _ => wide(ty, a, b) >> 16,
+        },
+        Bin::MulWide => return wide(ty, a, b),
+        Bin::Div | Bin::Rem => divide(op, ty, (a, b), (sa, sb)),
+        Bin::Min | Bin::MinNan if signed => sa.min(sb) as u64,
+        Bin::Min | Bin::MinNan => a.min(b),
+        Bin::Max | Bin::MaxNan if signed => sa.max(sb) as u64,
+        Bin::Max | Bin::MaxNan => a.max(b),
         Bin::And => a & b,
         Bin::Or => a | b,
         Bin::Xor => a ^ b,
-        Bin::Shl => {
-            let by = b as u32;
-            if by >= ty.bits { 0 } else { a << by }
-        }
-        Bin::Shr => {
-            let by = (b as u32).min(ty.bits);
-            if signed {
-                (sa >> by.min(63)) as u64
-            } else if by >= ty.bits {
-                0
-            } else {
-                a >> by
-            }
-        }
+        // Types of 16 bits are shifted in 32: what leaves them is cut off below.
+        Bin::Shl if ty.bits == 64 => int::shl_64(a, b as u32),
+        Bin::Shl => u64::from(int::shl_32(a as u32, b as u32)),
+        Bin::Shr => match (ty.bits, signed) {
+            (64, true) => int::shr_s64(sa, b as u32) as u64,
+            (64, false) => int::shr_u64(a, b as u32),
+            (_, true) => of_s32(int::shr_s32(sa as i32, b as u32)),
+            (_, false) => u64::from(int::shr_u32(a as u32, b as u32)),
+        },
     };
     ty.mask(result)
 }
 
-fn float(op: Bin, a: f32, b: f32) -> u64 {
-    canonical(match op {
-        Bin::Add => a + b,
-        Bin::Sub => a - b,
-        Bin::MulLo => a * b,
-        Bin::Div => a / b,
-        // +0 is larger than -0 (PTX ISA 9.7.3.11).
-        Bin::Min | Bin::Max if a == 0.0 && b == 0.0 => {
-            let negative = a.is_sign_negative();
-            let other = b.is_sign_negative();
-            let minus = if op == Bin::Min { negative || other } else { negative && other };
-            if minus { -0.0 } else { 0.0 }
-        }
-        Bin::MinNan | Bin::MaxNan if a.is_nan() || b.is_nan() => f32::NAN,
-        Bin::Min | Bin::MinNan => a.min(b),
-        Bin::Max | Bin::MaxNan => a.max(b),
-        _ => f32::NAN,
-    })
+/// `mul.wide`: twice as many bits.
+fn wide(ty: Ty, a: u64, b: u64) -> u64 {
+    match (ty.bits, ty.kind == Kind::Signed) {
+        (32, true) => int::mul_wide_s32(a as i32, b as i32) as u64,
+        (32, false) => int::mul_wide_u32(a as u32, b as u32),
+        (_, true) => of_s32(int::mul_wide_s16(a as i16, b as i16)),
+        (_, false) => u64::from(int::mul_wide_u16(a as u16, b as u16)),
+    }
 }
 
-fn double(op: Bin, a: f64, b: f64) -> u64 {
+/// Types of 16 bits are divided in 32.
+fn divide(op: Bin, ty: Ty, (a, b): (u64, u64), (sa, sb): (i64, i64)) -> u64 {
+    let signed = ty.kind == Kind::Signed;
+    let result = match (op == Bin::Div, ty.bits, signed) {
+        (true, 64, true) => int::div_s64(sa, sb).map(|x| x as u64),
+        (true, 64, false) => int::div_u64(a, b),
+        (true, _, true) => int::div_s32(sa as i32, sb as i32).map(of_s32),
+        (true, _, false) => int::div_u32(a as u32, b as u32).map(u64::from),
+        (false, 64, true) => int::rem_s64(sa, sb).map(|x| x as u64),
+        (false, 64, false) => int::rem_u64(a, b),
+        (false, _, true) => int::rem_s32(sa as i32, sb as i32).map(of_s32),
+        (false, _, false) => int::rem_u32(a as u32, b as u32).map(u64::from),
+    };
+    // Division by zero has no defined result (PTX ISA 9.7.1.9); this is what GPUs answer.
+    result.unwrap_or(if op == Bin::Div { u64::MAX } else { a })
+}
+
+fn single(op: Bin, a: f32, b: f32) -> f32 {
+    match op {
+        Bin::Add => float::add(a, b),
+        Bin::Sub => float::sub(a, b),
+        Bin::MulLo => float::mul(a, b),
+        Bin::Div => float::div(a, b),
+        Bin::Min => float::min(a, b),
+        Bin::Max => float::max(a, b),
+        Bin::MinNan => float::min_nan(a, b),
+        Bin::MaxNan => float::max_nan(a, b),
+        _ => canonical(f32::NAN),
+    }
+}
+
+fn double(op: Bin, a: f64, b: f64) -> f64 {
     match op {
         Bin::Add => a + b,
         Bin::Sub => a - b,
@@ -200,31 +154,32 @@ fn double(op: Bin, a: f64, b: f64) -> u64 {
         Bin::Max | Bin::MaxNan => a.max(b),
         _ => f64::NAN,
     }
-    .to_bits()
 }
 
 /// Operations of one source.
 pub(super) fn un(op: Un, ty: Ty, a: u64) -> u64 {
-    let float = ty.kind == Kind::Float;
+    let is_float = ty.kind == Kind::Float;
     let m = ty.mask(a);
     let result = match op {
-        Un::Abs if float => u64::from(f(a).abs().to_bits()),
-        Un::Neg if float => u64::from((-f(a)).to_bits()),
+        Un::Abs if is_float && ty.bits == 64 => d(a).abs().to_bits(),
+        Un::Neg if is_float && ty.bits == 64 => (-d(a)).to_bits(),
+        Un::Abs if is_float => bits(float::abs(f(a))),
+        Un::Neg if is_float => bits(float::neg(f(a))),
         Un::Abs => ty.signed(a).unsigned_abs(),
         Un::Neg => m.wrapping_neg(),
         Un::Not => !m,
-        Un::Popc => u64::from(m.count_ones()),
-        Un::Clz => u64::from(m.leading_zeros() - (64 - ty.bits)),
-        Un::Brev => m.reverse_bits() >> (64 - ty.bits),
+        Un::Popc => return u64::from(int::popc_64(m)),
+        Un::Clz => return u64::from(int::clz_64(m) - (64 - ty.bits)),
+        Un::Brev => int::brev_64(m) >> (64 - ty.bits),
         Un::Bfind => {
-            let x = if ty.kind == Kind::Signed && ty.signed(a) < 0 { ty.mask(!m) } else { m };
-            x.checked_ilog2().map_or(0xFFFF_FFFF, u64::from)
+            let negative = ty.kind == Kind::Signed && ty.signed(a) < 0;
+            return u64::from(int::bfind_u64(if negative { ty.mask(!m) } else { m }));
         }
-        Un::Rcp => canonical(1.0 / f(a)),
-        Un::Sqrt => canonical(f(a).sqrt()),
-        Un::Ex2 => canonical(f(a).exp2()),
+        Un::Rcp => bits(float::rcp(f(a))),
+        Un::Sqrt => bits(float::sqrt(f(a))),
+        Un::Ex2 => bits(canonical(f(a).exp2())),
     };
-    if matches!(op, Un::Popc | Un::Clz | Un::Bfind) { result } else { ty.mask(result) }
+    ty.mask(result)
 }
 
 /// `setp`
@@ -261,8 +216,8 @@ pub(super) fn compare(cmp: Compare, ty: Ty, a: u64, b: u64) -> bool {
 
 fn to_f64(ty: Ty, a: u64) -> f64 {
     match (ty.kind, ty.bits) {
-        (Kind::Bf, _) => bf16::from_bits(a as u16).to_f64(),
-        (Kind::Float, 16) => f16::from_bits(a as u16).to_f64(),
+        (Kind::Bf, _) => f64::from(f32_from_bf16(a as u16)),
+        (Kind::Float, 16) => f64::from(f32_from_f16(a as u16)),
         (Kind::Float, 32) => f64::from(f(a)),
         _ => d(a),
     }
@@ -304,8 +259,7 @@ pub(super) fn convert(to: Ty, from: Ty, round: Round, sat: bool, a: u64) -> u64 
         }
         (true, true) => match to.bits {
             64 => to_f64(from, a).to_bits(),
-            32 if from.bits == 64 => canonical(d(a) as f32),
-            32 => canonical(to_f64(from, a) as f32),
+            32 => bits(canonical(to_f64(from, a) as f32)),
             _ => narrow(to, to_f64(from, a) as f32),
         },
     }
@@ -319,16 +273,9 @@ fn high(ty: Ty) -> i128 {
     if ty.kind == Kind::Signed { (1 << (ty.bits - 1)) - 1 } else { (1 << ty.bits) - 1 }
 }
 
-/// f32 to bf16 or f16, to nearest even; NaN is `0x7FFF` (H200 measurement).
+/// f32 to bf16 or f16, to nearest even.
 pub(super) fn narrow(to: Ty, x: f32) -> u64 {
-    if x.is_nan() {
-        return 0x7FFF;
-    }
-    u64::from(if to.kind == Kind::Bf {
-        bf16::from_f32(x).to_bits()
-    } else {
-        f16::from_f32(x).to_bits()
-    })
+    u64::from(if to.kind == Kind::Bf { bf16_from_f32(x) } else { f16_from_f32(x) })
 }
 
 /// Conversions of pairs.
@@ -381,3 +328,6 @@ pub(super) fn rmw(op: Rmw, ty: Ty, old: u64, a: u64, b: u64) -> u64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

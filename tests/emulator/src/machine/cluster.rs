@@ -5,6 +5,7 @@ use super::copies::Copy;
 use super::cta::{Cta, NamedBarrier};
 use super::tcgen05::Engine;
 use super::tensor::Warpgroup;
+use super::timeline::{Tape, Who};
 use super::tmem::TensorMemory;
 use super::warp::{Wait, Warp, each};
 use crate::ir::{Code, Inst, Op};
@@ -70,6 +71,8 @@ pub(crate) struct Cluster<'a> {
     /// Who wrote each word of global memory.
     pub(crate) written: HashMap<u64, Epoch>,
     pub(crate) stats: Stats,
+    /// What happens to mbarriers, if somebody wants to know.
+    pub(crate) tape: Option<Tape>,
     opcodes: Vec<u64>,
     reports: BTreeMap<(ReportKind, Vec<u32>), Report>,
     random: u64,
@@ -133,6 +136,7 @@ impl<'a> Cluster<'a> {
             actors,
             written: HashMap::new(),
             stats: Stats::default(),
+            tape: env.options.timeline.then(Tape::new),
             opcodes: vec![0; env.code.opcodes.len()],
             reports: BTreeMap::new(),
             random,
@@ -169,6 +173,7 @@ impl<'a> Cluster<'a> {
                 kind: *kind,
                 kernel: kernel.clone(),
                 lines: lines.clone(),
+                places: Vec::new(),
                 message,
                 times: 1,
             });
@@ -228,6 +233,9 @@ impl<'a> Cluster<'a> {
             if *count > 0 {
                 self.stats.opcodes.insert(opcode.clone(), *count);
             }
+        }
+        if let Some(tape) = &self.tape {
+            self.stats.timeline = tape.text(self.id);
         }
         (self.reports.into_values().collect(), self.stats)
     }
@@ -381,6 +389,10 @@ impl<'a> Cluster<'a> {
             self.report(ReportKind::Tcgen05, vec![inst.line], message)?;
         }
         let warp = &mut self.warps[w];
+        if let Some(tape) = &self.tape {
+            let who = Who::Warp { cta: warp.cta, index: warp.index };
+            tape.turn(self.stats.warp_instructions, who, inst.line);
+        }
         warp.sequence += 1;
         if matches!(inst.op, Op::Wgmma { .. }) {
             return Ok(());
@@ -388,11 +400,12 @@ impl<'a> Cluster<'a> {
         let (sequence, waited) = (warp.sequence, warp.waited);
         let mut early = false;
         for &register in &inst.touches {
-            early |= warp.in_flight[register as usize] > waited;
-            warp.touched[register as usize] = sequence;
+            let register = register as usize;
+            early |= warp.in_flight[register].max(warp.lent[register]) > waited;
+            warp.touched[register] = sequence;
         }
         if early {
-            let message = "an accumulator is touched before the wait for its wgmma".to_owned();
+            let message = "a register of wgmma is touched before the wait for it".to_owned();
             return self.report(ReportKind::Wgmma, vec![inst.line], message);
         }
         Ok(())

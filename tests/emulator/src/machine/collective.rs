@@ -191,35 +191,39 @@ impl Cluster<'_> {
             let message = "the warps of a warpgroup ask for different register counts".to_owned();
             self.report(crate::ReportKind::Registers, vec![line], message)?;
         }
-        // The counts of all warpgroups together fit the register file.
+        // The counts of all warpgroups together fit what the CTA has.
         let first = self.warps.iter().filter(|other| other.cta == cta && other.index % 4 == 0);
         let total: u32 =
             first.filter_map(|other| other.budgets.last()).map(|count| count * 128).sum();
-        if total > 65_536 {
-            let message = format!("{total} registers in one CTA; there are 65536");
-            self.report(crate::ReportKind::Registers, vec![line], message)?;
-        }
-        Ok(())
+        self.judge_registers(total, line)
     }
 
-    /// Judges, as the CTA leaves, whether `setmaxnreg` could have been served: an increase waits until the
-    /// CTA's registers suffice (PTX ISA 9.7.19.5), and a warpgroup that gave none back keeps what it was
-    /// launched with, which the assembler makes an equal share in multiples of 8.
+    /// Judges, as the CTA leaves, whether `setmaxnreg` could have been served: an increase waits until the CTA's pool
+    /// suffices (PTX ISA 9.7.19.5), and a warpgroup that gave none back keeps what it was launched with.
     pub(super) fn check_register_file(&mut self, cta: usize, line: u32) -> Step<()> {
         let groups = || self.warps.iter().filter(|warp| warp.cta == cta && warp.index % 4 == 0);
         if groups().all(|warp| warp.budgets.is_empty()) {
             return Ok(());
         }
-        let threads = self.env.block.iter().product::<u32>();
-        let launched = (65_536 / threads.max(1)).min(255) / 8 * 8;
-        let total: u32 =
-            groups().map(|warp| warp.budgets.last().copied().unwrap_or(launched) * 128).sum();
-        if total > 65_536 {
-            let message = format!(
-                "setmaxnreg waits for ever: the warpgroups hold {total} registers, there are 65536"
-            );
-            self.report(crate::ReportKind::Registers, vec![line], message)?;
+        let launched = self.env.code.launch_registers(self.threads());
+        let total = groups().map(|warp| warp.budgets.last().unwrap_or(&launched) * 128).sum();
+        self.judge_registers(total, line)
+    }
+
+    /// The pool is what the CTA was launched with, not the whole register file: what the launch left over belongs to
+    /// nobody.
+    fn judge_registers(&mut self, total: u32, line: u32) -> Step<()> {
+        let pool = self.env.code.launch_registers(self.threads()) * self.threads();
+        if total <= pool {
+            return Ok(());
         }
-        Ok(())
+        let message = format!(
+            "setmaxnreg waits for ever: the warpgroups hold {total} registers, the CTA was launched with {pool}"
+        );
+        self.report(crate::ReportKind::Registers, vec![line], message)
+    }
+
+    fn threads(&self) -> u32 {
+        self.env.block.iter().product()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::access::Place;
 use super::cluster::{Cluster, Flow, Step};
+use super::timeline::Who;
 use super::warp::{Wait, each};
 use crate::ir::{Inst, Mem, Op, Space, Src};
 use crate::options::Timing;
@@ -368,6 +369,9 @@ impl Cluster<'_> {
     /// Lets a copy happen.
     pub(crate) fn perform(&mut self, copy: Copy) -> Step<()> {
         let Copy { line, view, kind } = copy;
+        if let Some(tape) = &self.tape {
+            tape.turn(self.stats.warp_instructions, Who::Asynchronous, line);
+        }
         match kind {
             Kind::Lane { warp, lane, number, to, from, bytes, read } => {
                 let mut data = [0; 16];
@@ -463,14 +467,8 @@ impl Cluster<'_> {
     /// A clock that knows what all lanes of a warp know and did.
     /// What they do next is later.
     pub(crate) fn warp_clock(&mut self, w: usize) -> (Clock, Clock) {
-        let warp = &mut self.warps[w];
         let (mut clock, mut proxy) = (Clock::default(), Clock::default());
-        for (lane, time) in warp.time.iter_mut().enumerate() {
-            clock.join(&time.base);
-            proxy.join(&time.proxy);
-            clock.raise(warp.actor + lane as u32, time.own);
-            time.own += 1;
-        }
+        self.warps[w].release(u32::MAX, &mut clock, &mut proxy);
         (clock, proxy)
     }
 }

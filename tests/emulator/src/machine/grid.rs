@@ -5,6 +5,7 @@ use crate::ir::Code;
 use crate::memory::global::Global;
 use crate::options::{Options, Stats};
 use crate::report::Report;
+use crate::source::Source;
 use crate::syntax::{SyntaxError, parser};
 use rayon::prelude::*;
 use std::fmt;
@@ -15,6 +16,7 @@ use std::time::Instant;
 pub struct Program {
     kernels: Vec<Code>,
     target: String,
+    source: Source,
 }
 
 impl Program {
@@ -26,7 +28,7 @@ impl Program {
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         let module = parser::parse(text)?;
         let kernels = crate::lower::lower(&module)?;
-        Ok(Self { kernels, target: module.target })
+        Ok(Self { kernels, target: module.target, source: Source::new(text) })
     }
 
     /// A kernel by name.
@@ -161,6 +163,9 @@ impl Emulator {
             }
         }
         reports.truncate(self.options.max_reports.max(1));
+        for report in &mut reports {
+            report.places = report.lines.iter().map(|&line| program.source.place(line)).collect();
+        }
         Ok((reports, stats))
     }
 }

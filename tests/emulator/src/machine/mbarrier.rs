@@ -1,5 +1,6 @@
 //! The mbarrier object (PTX ISA 9.7.13.15).
 
+use super::timeline::{Event, Track};
 use crate::race::{Clock, Epoch};
 
 /// Largest count and largest number of bytes.
@@ -30,6 +31,8 @@ pub struct Mbarrier {
     pub gathering_proxy: Clock,
     /// The same of what the asynchronous proxy sees.
     pub completed_proxy: Clock,
+    /// Where its timeline is recorded, if it is.
+    track: Option<Track>,
 }
 
 impl Mbarrier {
@@ -47,6 +50,27 @@ impl Mbarrier {
             completed: Clock::default(),
             gathering_proxy: Clock::default(),
             completed_proxy: Clock::default(),
+            track: None,
+        }
+    }
+
+    /// The barrier with a timeline, which begins here.
+    pub(crate) fn on(self, track: Option<Track>) -> Self {
+        let barrier = Self { track, ..self };
+        barrier.note(Event::Initialised { arrivals: barrier.expected });
+        barrier
+    }
+
+    fn note(&self, event: Event) {
+        if let Some(track) = &self.track {
+            track.note(event);
+        }
+    }
+
+    /// Notes what a wait for the present phase was answered.
+    pub(crate) fn waited(&self, done: bool) {
+        if let Some(track) = &self.track {
+            track.wait(self.phase, done);
         }
     }
 
@@ -57,6 +81,7 @@ impl Mbarrier {
     /// Out of range.
     pub fn change_tx(&mut self, by: i64) -> Result<(), String> {
         self.tx += by;
+        self.note(if by < 0 { Event::Brings { bytes: -by } } else { Event::Expects { bytes: by } });
         let valid = (-LIMIT..=LIMIT).contains(&self.tx);
         if valid { Ok(()) } else { Err(format!("the tx-count became {}", self.tx)) }
     }
@@ -71,6 +96,7 @@ impl Mbarrier {
             return Err(format!("{count} arrivals, but {} are pending", self.pending));
         }
         self.pending -= count;
+        self.note(Event::Arrives { missing: self.pending });
         Ok(())
     }
 
@@ -78,6 +104,7 @@ impl Mbarrier {
     pub fn complete(&mut self) -> bool {
         let done = self.pending == 0 && self.tx == 0;
         if done {
+            self.note(Event::PhaseEnds { phase: self.phase });
             self.phase += 1;
             self.pending = self.expected;
             self.completed = self.gathering.clone();

@@ -16,12 +16,14 @@ mod halves;
 mod mbarrier;
 mod mma_sync;
 mod operand;
+mod special;
 mod step;
 mod sync;
 mod tcgen05;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod tmem;
 mod warp;
 

@@ -200,7 +200,8 @@ impl Cluster<'_> {
             let found = self.ctas[cta].shared.shadow.write(at, 8, &view, epoch);
             self.conflict(found, line, "mbarrier.init", at)?;
         }
-        let barrier = Mbarrier::new(i64::from(count), self.actors, epoch);
+        let track = self.tape.as_ref().map(|tape| tape.track(cta, at as u32));
+        let barrier = Mbarrier::new(i64::from(count), self.actors, epoch).on(track);
         self.actors += 1;
         self.ctas[cta].barriers.insert(at as u32, barrier);
         Ok(())
@@ -220,6 +221,7 @@ impl Cluster<'_> {
         let (addresses, what) = (self.addresses(w, m), self.row(w, what));
         let mut passed = 0;
         let mut on = 0;
+        let mut acquired: Vec<((usize, u32), u32)> = Vec::new();
         let spurious = blocking && self.is_random() && self.dice().is_multiple_of(8);
         for lane in each(lanes) {
             let (cta, at) = self.barrier_for(w, lane, addresses[lane], inst.line, false)?;
@@ -242,17 +244,26 @@ impl Cluster<'_> {
                 // A time limit may pass before the phase does (PTX ISA 9.7.13.15.16): code has to loop.
                 on |= 1 << lane;
             } else if done {
+                barrier.waited(true);
                 passed |= 1 << lane;
                 on |= 1 << lane;
-                let (clock, proxy) = (barrier.completed.clone(), barrier.completed_proxy.clone());
-                self.warps[w].join(1 << lane, &clock, &proxy);
+                // Neighbours mostly wait for the same barrier, and then share what they learn.
+                match acquired.last_mut() {
+                    Some((of, lanes)) if *of == (cta, at) => *lanes |= 1 << lane,
+                    _ => acquired.push(((cta, at), 1u32 << lane)),
+                }
             } else if blocking {
+                barrier.waited(false);
                 let phase = barrier.phase;
                 self.warps[w]
                     .block(1 << lane, Wait::Mbarrier { cta: cta as u32, address: at, phase });
             } else {
                 on |= 1 << lane;
             }
+        }
+        for ((cta, at), lanes) in acquired {
+            let Some(barrier) = self.ctas[cta].barriers.get(&at) else { continue };
+            self.warps[w].join(lanes, &barrier.completed, &barrier.completed_proxy);
         }
         // Lanes that sleep execute the instruction again.
         self.warps[w].set_predicate(p, on, passed);

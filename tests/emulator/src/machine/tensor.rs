@@ -2,7 +2,7 @@
 
 use super::cluster::{Cluster, Flow, Step};
 use super::warp::{POISON, Row, Wait};
-use crate::ir::{Inst, Op, Pred, Src};
+use crate::ir::{Inst, MmaA, MmaElement, Op, Src};
 use crate::options::Timing;
 use crate::race::{Clock, Epoch, Time, View};
 use crate::report::ReportKind;
@@ -13,16 +13,44 @@ use std::collections::{HashMap, VecDeque};
 /// Columns of the reduction of one instruction, in bytes.
 const K: usize = 32;
 
+/// The first operand of an operation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum A {
+    Descriptor(u64),
+    /// From registers: rows of [`K`] bytes. Each warp brings its own 16 at its issue, and any access to the registers
+    /// before the wait is reported, so that it does not matter when the tensor core reads them.
+    Rows(Vec<u8>),
+}
+
 #[derive(Clone, Debug)]
 struct Mma {
     line: u32,
+    element: MmaElement,
     n: u32,
-    a: u64,
+    a: A,
     b: u64,
     scale_d: bool,
     negate: [bool; 2],
     d: Vec<u32>,
     clocks: Vec<(Clock, Clock)>,
+}
+
+impl Mma {
+    /// Takes in what another warp of the warpgroup issues; false if it is another operation.
+    fn join(&mut self, other: Self, quarter: usize) -> bool {
+        let same = match (&mut self.a, &other.a) {
+            (A::Descriptor(a), A::Descriptor(b)) => a == b,
+            (A::Rows(a), A::Rows(b)) => {
+                let own = quarter * 16 * K..(quarter + 1) * 16 * K;
+                a[own.clone()].copy_from_slice(&b[own]);
+                true
+            }
+            _ => false,
+        };
+        self.clocks.extend(other.clocks);
+        same && (self.b, self.n, self.scale_d, self.line, self.negate)
+            == (other.b, other.n, other.scale_d, other.line, other.negate)
+    }
 }
 
 /// The tensor core of a warpgroup.
@@ -68,9 +96,7 @@ impl Cluster<'_> {
                 warp.commits.push(warp.issued);
             }
             Op::WgmmaWait { left } => return self.wait_group(w, here, *left),
-            Op::Wgmma { n, d, a, b, scale_d, negate } => {
-                self.issue(w, inst, (*n, d, *a, *b), *scale_d, *negate)?;
-            }
+            Op::Wgmma { .. } => self.issue(w, inst)?,
             _ => {}
         }
         Ok(Flow::Advance(here))
@@ -92,18 +118,18 @@ impl Cluster<'_> {
         Ok(row[0])
     }
 
-    fn issue(
-        &mut self,
-        w: usize,
-        inst: &Inst,
-        (n, d, a, b): (u32, &[u32], Src, Src),
-        scale_d: Pred,
-        negate: [bool; 2],
-    ) -> Step<()> {
+    fn issue(&mut self, w: usize, inst: &Inst) -> Step<()> {
+        let Op::Wgmma { element, n, d, a, b, scale_d, negate } = &inst.op else { return Ok(()) };
         let line = inst.line;
-        let a = self.uniform(w, a, line, ReportKind::Wgmma, "descriptor")?;
-        let b = self.uniform(w, b, line, ReportKind::Wgmma, "descriptor")?;
-        let scale = self.warps[w].predicate(scale_d);
+        let uniform = |cluster: &mut Self, src| {
+            cluster.uniform(w, src, line, ReportKind::Wgmma, "descriptor")
+        };
+        let (a, fragment) = match *a {
+            MmaA::Shared(a) => (A::Descriptor(uniform(self, a)?), &[][..]),
+            MmaA::Registers(ref registers) => (A::Rows(self.rows(w, registers)), &registers[..]),
+        };
+        let b = uniform(self, *b)?;
+        let scale = self.warps[w].predicate(*scale_d);
         if scale != 0 && scale != u32::MAX {
             let message = "scale-d differs between lanes".to_owned();
             return self.fatal(ReportKind::Wgmma, line, message);
@@ -114,14 +140,23 @@ impl Cluster<'_> {
         } else {
             (Clock::default(), Clock::default())
         };
-        let mma =
-            Mma { line, n, a, b, scale_d: scale != 0, negate, d: d.to_vec(), clocks: Vec::new() };
+        let (element, n, negate, scale_d) = (*element, *n, *negate, scale != 0);
+        let clocks = vec![clocks];
+        let mma = Mma { line, element, n, a, b, scale_d, negate, d: d.clone(), clocks };
         let warp = &mut self.warps[w];
         let number = warp.issued;
         warp.issued += 1;
         let mut unfenced = warp.fenced == 0;
+        let mut in_use = false;
+        for &register in fragment {
+            let r = register as usize;
+            unfenced |= warp.touched[r] > warp.fenced;
+            in_use |= warp.in_flight[r] > warp.waited;
+            warp.lent[r] = number + 1;
+        }
         for &register in d {
             let r = register as usize;
+            in_use |= warp.lent[r] > warp.waited;
             if warp.in_flight[r] <= warp.waited {
                 unfenced |= warp.touched[r] > warp.fenced;
                 let row = std::mem::replace(&mut warp.registers[r], [POISON & 0xFFFF_FFFF; 32]);
@@ -129,26 +164,30 @@ impl Cluster<'_> {
             }
             warp.in_flight[r] = number + 1;
         }
+        let quarter = warp.index as usize % 4;
         let group = &mut self.groups[g];
         let index = (number - group.first) as usize;
-        let mut differs = false;
-        match group.queue.get_mut(index) {
-            None => group.queue.push_back(Mma { clocks: vec![clocks], ..mma }),
-            Some(found) => {
-                differs = (found.a, found.b, found.n, found.scale_d, found.line, found.negate)
-                    != (a, b, n, mma.scale_d, line, negate);
-                found.clocks.push(clocks);
+        let same = match group.queue.get_mut(index) {
+            None => {
+                group.queue.push_back(mma);
+                true
             }
-        }
+            Some(found) => found.join(mma, quarter),
+        };
         let complete = group.queue[index].clocks.len() == 4;
         if complete {
             group.ready = number + 1;
         }
         if unfenced {
-            let message = "no wgmma.fence between the accumulators' last use and this".to_owned();
+            let message =
+                "no wgmma.fence between the last use of its registers and this".to_owned();
             self.report(ReportKind::Wgmma, vec![line], message)?;
         }
-        if differs {
+        if in_use {
+            let message = "registers of A are accumulators of a wgmma that runs".to_owned();
+            self.report(ReportKind::Wgmma, vec![line], message)?;
+        }
+        if !same {
             let message = "the warps of a warpgroup issue different operations".to_owned();
             return self.fatal(ReportKind::Wgmma, line, message);
         }
@@ -158,6 +197,23 @@ impl Cluster<'_> {
             Timing::Random(_) => self.dice().is_multiple_of(2),
         };
         if complete && now { self.execute(g, number + 1) } else { Ok(()) }
+    }
+
+    /// The rows of A that a warp holds in registers, among 64 of [`K`] bytes.
+    fn rows(&self, w: usize, registers: &[u32; 4]) -> Vec<u8> {
+        let warp = &self.warps[w];
+        let mut rows = vec![0; 64 * K];
+        for lane in 0..32 {
+            for (i, &register) in registers.iter().enumerate() {
+                let value = warp.registers[register as usize][lane] as u32;
+                let thread = warp.index % 4 * 32 + lane as u32;
+                for (byte, value) in value.to_le_bytes().into_iter().enumerate() {
+                    let (row, k) = fragment::wgmma_a(thread, i as u32, byte as u32);
+                    rows[row as usize * K + k as usize] = value;
+                }
+            }
+        }
+        rows
     }
 
     fn wait_group(&mut self, w: usize, lanes: u32, left: u32) -> Step<Flow> {
@@ -212,8 +268,16 @@ impl Cluster<'_> {
             asynchronous: true,
             atomic: false,
         };
-        let a = self.operand(cta, mma.a, 64, &view, now, mma.negate[0])?;
-        let b = self.operand(cta, mma.b, n, &view, now, mma.negate[1])?;
+        let mut a = match &mma.a {
+            A::Descriptor(descriptor) => self.operand(cta, *descriptor, 64, &view, now)?,
+            A::Rows(rows) => rows.clone(),
+        };
+        let mut b = self.operand(cta, mma.b, n, &view, now)?;
+        for (operand, negate) in [&mut a, &mut b].into_iter().zip(mma.negate) {
+            if negate {
+                flip_signs(operand, mma.element);
+            }
+        }
         let mut d = vec![0f32; 64 * n];
         let place = |thread: u32, i: usize| {
             let (row, column) = fragment::wgmma_d(thread, i as u32);
@@ -229,7 +293,12 @@ impl Cluster<'_> {
                 }
             }
         }
-        tensor::wgmma_e4m3(&mut d, n, &a, &b, mma.scale_d);
+        match mma.element {
+            MmaElement::E4m3 => tensor::wgmma_e4m3(&mut d, n, &a, &b, mma.scale_d),
+            MmaElement::Bf16 => {
+                tensor::wgmma_bf16(&mut d, n, &halves(&a), &halves(&b), mma.scale_d);
+            }
+        }
         for q in 0..4u32 {
             for (i, &register) in mma.d.iter().enumerate() {
                 let row: Row = std::array::from_fn(|lane| {
@@ -238,7 +307,7 @@ impl Cluster<'_> {
                 accumulators.insert((first + q as usize, register), row);
             }
         }
-        self.stats.macs += 64 * 32 * n as u64;
+        self.stats.macs += (64 * K / mma.element.bytes() * n) as u64;
         self.stats.tensor_wall += start.elapsed();
         Ok(())
     }
@@ -264,7 +333,6 @@ impl Cluster<'_> {
         rows: usize,
         view: &View,
         now: Epoch,
-        negate: bool,
     ) -> Step<Vec<u8>> {
         let decoded = match WgmmaDescriptor::decode(descriptor) {
             Ok(decoded) => decoded,
@@ -273,12 +341,19 @@ impl Cluster<'_> {
                 return self.fatal(ReportKind::Descriptor, now.line, message);
             }
         };
-        let mut out = self.read_rows(cta, decoded.0, (rows, K), view, now, "wgmma's read")?;
-        if negate {
-            for code in &mut out {
-                *code ^= 0x80;
-            }
-        }
+        let out = self.read_rows(cta, decoded.0, (rows, K), view, now, "wgmma's read")?;
         Ok(out)
+    }
+}
+
+fn halves(bytes: &[u8]) -> Vec<u16> {
+    bytes.as_chunks().0.iter().copied().map(u16::from_le_bytes).collect()
+}
+
+/// Negates every element: the sign is the top bit of its last byte.
+fn flip_signs(bytes: &mut [u8], element: MmaElement) {
+    let size = element.bytes();
+    for byte in bytes.iter_mut().skip(size - 1).step_by(size) {
+        *byte ^= 0x80;
     }
 }

@@ -4,6 +4,9 @@ use super::{Emulator, Launch, Program};
 use crate::options::{Options, Timing};
 use crate::report::{Report, ReportKind};
 
+mod reports;
+mod wgmma;
+
 const HEAD: &str = ".version 8.0\n.target sm_90a\n.address_size 64\n\
     .extern .shared .align 1024 .b8 smem[];\n";
 const REGISTERS: &str = ".reg .pred %p<8>; .reg .b16 %h<8>; .reg .b32 %r<32>; .reg .b64 %d<16>;\n\
@@ -215,4 +218,9 @@ fn registers_that_nobody_gives_back_are_waited_for_in_vain() {
     assert_eq!(found(384, 1, &raise.replace("GIVE ", "")), []);
     let kept = raise.replace("GIVE setmaxnreg.dec.sync.aligned.u32 40;\n", "");
     assert_eq!(found(384, 1, &kept), [ReportKind::Registers]);
+    // 240 + 240 + 24 are the 504 that 3 * 168 give; 240 + 240 + 32 fit the register file, but not what was launched.
+    let counts =
+        |give: &str| raise.replace("GIVE ", "").replace("232", "240").replace("u32 40", give);
+    assert_eq!(found(384, 1, &counts("u32 24")), []);
+    assert_eq!(found(384, 1, &counts("u32 32")), [ReportKind::Registers]);
 }

@@ -72,6 +72,8 @@ pub(crate) struct Warp {
     /// For each register, the number of the last wgmma that writes it.
     pub(crate) in_flight: Vec<u64>,
     pub(crate) tensor: WarpState,
+    /// For each register, the number of the last wgmma that reads it as a part of A.
+    pub(crate) lent: Vec<u64>,
     /// Local memory of each lane.
     pub(crate) local: Vec<Vec<u8>>,
 }
@@ -106,6 +108,7 @@ impl Warp {
             commits: Vec::new(),
             in_flight: vec![0; registers],
             tensor: WarpState::default(),
+            lent: vec![0; registers],
             local,
         }
     }

@@ -34,15 +34,11 @@ impl Clock {
             return;
         }
         // Most joins change nothing, or everything: then the other is shared instead of copied.
-        let n = self.0.len().min(other.0.len());
-        if other.0.len() <= self.0.len()
-            && self.0[..n].iter().zip(&other.0[..n]).all(|(a, b)| a >= b)
-        {
+        let (before, after) = compare(&self.0, &other.0);
+        if !before && other.0.len() <= self.0.len() {
             return;
         }
-        if self.0.len() <= other.0.len()
-            && self.0[..n].iter().zip(&other.0[..n]).all(|(a, b)| a <= b)
-        {
+        if !after && self.0.len() <= other.0.len() {
             self.0 = Rc::clone(&other.0);
             return;
         }
@@ -73,6 +69,23 @@ impl Clock {
     }
 }
 
+/// Whether some number of the first is smaller, and whether some is larger, as far as both go.
+fn compare(a: &[u32], b: &[u32]) -> (bool, bool) {
+    let n = a.len().min(b.len());
+    let (mut smaller, mut larger) = (false, false);
+    // In pieces without a branch inside, which become vector instructions.
+    for (a, b) in a[..n].chunks(64).zip(b[..n].chunks(64)) {
+        for (&a, &b) in a.iter().zip(b) {
+            smaller |= a < b;
+            larger |= a > b;
+        }
+        if smaller && larger {
+            break;
+        }
+    }
+    (smaller, larger)
+}
+
 /// What a thread knows.
 #[derive(Clone, Debug, Default)]
 pub struct Time {
@@ -93,4 +106,40 @@ pub struct View {
     pub time: Time,
     /// Whether the access goes through the asynchronous proxy.
     pub asynchronous: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(numbers: &[u32]) -> Clock {
+        Clock(Rc::new(numbers.to_vec()))
+    }
+
+    #[test]
+    fn a_join_has_the_larger_numbers_and_shares_where_it_can() {
+        let (a, b) = (clock(&[1, 5, 2]), clock(&[3, 4]));
+        let mut joined = a.clone();
+        joined.join(&b);
+        assert_eq!(*joined.0, [3, 5, 2]);
+        // Nothing new: unchanged. Everything new: shared.
+        let mut same = joined.clone();
+        same.join(&a);
+        assert!(same.same(&joined));
+        let mut all = a.clone();
+        all.join(&joined);
+        assert!(all.same(&joined));
+        // A longer one knows of more actors, even if it knows nothing new of the others.
+        let mut longer = clock(&[3, 5]);
+        longer.join(&a);
+        assert_eq!(*longer.0, [3, 5, 2]);
+        // A single difference is seen in every piece of the comparison.
+        for at in [0, 63, 64, 200] {
+            let (mut many, mut more) = (vec![7; 201], vec![7; 201]);
+            (many[at], more[100]) = (9, 8);
+            let mut joined = clock(&many);
+            joined.join(&clock(&more));
+            assert_eq!((joined.get(at as u32), joined.get(100), joined.get(150)), (9, 8, 7));
+        }
+    }
 }

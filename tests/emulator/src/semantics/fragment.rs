@@ -15,8 +15,9 @@ pub const fn wgmma_d_owner(row: u32, column: u32) -> (u32, u32) {
     (thread, register)
 }
 
-/// A of `wgmma` m64nNk32 in registers, 8 bits (PTX ISA 9.7.15.5.1.1.1; rebuilt from CUTLASS): thread,
-/// register 0..4 and byte 0..4 to (row, k).
+/// A of `wgmma` in registers (PTX ISA 9.7.15.5.1.1.1; rebuilt from CUTLASS): thread, register 0..4 and byte 0..4 to
+/// (row, byte of K). With 8-bit elements a byte is an element; with 16-bit elements (captured on an H100) half `h` of a
+/// register is the element `2 * (thread % 4) + h + 8 * (register / 2)` of K: the same bytes.
 pub const fn wgmma_a(thread: u32, register: u32, byte: u32) -> (u32, u32) {
     let row = 16 * (thread / 32) + thread % 32 / 4 + 8 * (register % 2);
     let k = 4 * (thread % 4) + byte + 16 * (register / 2);

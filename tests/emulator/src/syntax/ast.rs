@@ -69,6 +69,10 @@ pub struct Kernel {
     pub exact_threads: bool,
     /// `.reqnctapercluster`.
     pub cluster: Option<[u32; 3]>,
+    /// `.maxnreg`.
+    pub max_registers: Option<u32>,
+    /// `.minnctapersm`.
+    pub min_ctas: u32,
     /// The body.
     pub body: Vec<Statement>,
 }

@@ -197,6 +197,8 @@ impl Parser {
             max_threads: None,
             exact_threads: false,
             cluster: None,
+            max_registers: None,
+            min_ctas: 1,
             body: Vec::new(),
         };
         if self.take('(') {
@@ -232,7 +234,9 @@ impl Parser {
                     kernel.exact_threads = true;
                 }
                 ".reqnctapercluster" => kernel.cluster = Some(self.triple()?),
-                ".minnctapersm" | ".maxnreg" | ".maxclusterrank" => drop(self.int()?),
+                ".maxnreg" => kernel.max_registers = Some(self.int()? as u32),
+                ".minnctapersm" => kernel.min_ctas = (self.int()? as u32).max(1),
+                ".maxclusterrank" => drop(self.int()?),
                 ".explicitcluster" => {}
                 other => {
                     self.at -= 1;

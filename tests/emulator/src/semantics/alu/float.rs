@@ -11,7 +11,9 @@ pub const NAN_16: u16 = 0x7FFF;
 
 /// Any NaN becomes the one that the hardware produces.
 pub fn canonical(x: f32) -> f32 {
-    if x.is_nan() { f32::from_bits(NAN_F32) } else { x }
+    // By its bits: asked for `is_nan`, LLVM takes one NaN to be as good as another, and leaves that of `sqrt` alone.
+    let bits = x.to_bits();
+    f32::from_bits(if bits & 0x7FFF_FFFF > 0x7F80_0000 { NAN_F32 } else { bits })
 }
 
 /// `add.rn.f32`.

@@ -21,7 +21,8 @@ fn nan_is_canonical() {
     }
     assert_eq!(float::sub(f32::INFINITY, f32::INFINITY).to_bits(), NAN);
     assert_eq!(float::mul(0.0, f32::INFINITY).to_bits(), NAN);
-    assert_eq!(float::sqrt(-1.0).to_bits(), NAN);
+    // Not known to the compiler: a constant and a computed root need not be the same NaN.
+    assert_eq!(float::sqrt(std::hint::black_box(-1.0)).to_bits(), NAN);
     assert_eq!([float::neg(nan), float::abs(nan)].map(f32::to_bits), [NAN; 2]);
 }
 

@@ -4,8 +4,9 @@
 //! the largest exponent, truncated there, added exactly, and truncated once more. They differ in how far
 //! below the largest exponent the truncation lies, and in what the result keeps.
 //!
-//! [`operand`] decodes the codes; [`hopper`] is `wgmma`, measured on an H200; [`blackwell`] is
-//! `tcgen05.mma`, published but not measured here; [`mma_sync`] is `mma.sync` on the smaller families.
+//! [`operand`] decodes the codes; [`hopper`] is `wgmma` of E4M3, measured on an H200, and [`hopper_bf16`] of bf16,
+//! measured on an H100, an instance of [`fused`]; [`blackwell`] is `tcgen05.mma`, published but not measured here;
+//! [`mma_sync`] is `mma.sync` on the smaller families.
 
 #![allow(
     clippy::inline_always,
@@ -13,7 +14,9 @@
 )]
 
 pub mod blackwell;
+pub mod fused;
 pub mod hopper;
+pub mod hopper_bf16;
 mod lanes;
 pub mod mma_sync;
 pub mod operand;
@@ -21,7 +24,9 @@ pub mod operand;
 pub use blackwell::{
     blackwell_dot32, blackwell_dot32_block_scaled, tcgen05_e4m3, tcgen05_e4m3_block_scaled,
 };
+pub use fused::{FusedSum, Rounding};
 pub use hopper::{hopper_dot32, wgmma_e4m3};
+pub use hopper_bf16::{K16, WGMMA_BF16, wgmma_bf16};
 pub use mma_sync::{mma_dot32, mma_e4m3};
 
 /// The NaN that the tensor cores produce (H200 measurement).

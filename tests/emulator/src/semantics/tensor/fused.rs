@@ -1,0 +1,160 @@
+//! The fused sum of 16-bit operands, with everything that a measurement has to settle as a parameter.
+//!
+//! A tensor core multiplies, aligns all products and the accumulator to the largest exponent, cuts what lies below
+//! some place, adds exactly and cuts once more. Which places, and how many products one such sum has, differs from
+//! chip to chip and from type to type; [`FusedSum`] says it in numbers, and `fit` tries them against a capture.
+
+use super::NAN_BITS;
+use super::operand::Single;
+
+/// How bits below the last place are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// They are dropped.
+    TowardZero,
+    /// The nearest, ties to even.
+    NearestEven,
+}
+
+impl Rounding {
+    /// `magnitude / 2^shift`.
+    const fn shift(self, magnitude: u64, shift: u32) -> u64 {
+        if shift == 0 {
+            return magnitude;
+        }
+        let kept = if shift < 64 { magnitude >> shift } else { 0 };
+        match self {
+            Self::TowardZero => kept,
+            Self::NearestEven if shift > 64 => 0,
+            Self::NearestEven => {
+                let half = 1 << (shift - 1);
+                let below = magnitude & (half | (half - 1));
+                kept + (below > half || (below == half && kept & 1 == 1)) as u64
+            }
+        }
+    }
+}
+
+/// The rule of one tensor core for bf16 operands and binary32 accumulators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FusedSum {
+    /// The distance from the largest exponent to the unit of the sum.
+    pub fraction_bits: i32,
+    /// Explicit mantissa bits of the result.
+    pub result_bits: i32,
+    /// Products in one sum; an instruction with more does several, in ascending order of K.
+    pub products: usize,
+    /// What happens to a term below the unit.
+    pub terms: Rounding,
+    /// What happens to the sum below the result's last place.
+    pub result: Rounding,
+}
+
+/// A bfloat16 number as `significand * 2^(exponent - 7)`; `None` for infinities and NaN.
+///
+/// Subnormals have the exponent -126 and a significand below 128.
+pub const fn decode_bf16(bits: u16) -> Option<(i64, i32)> {
+    let field = (bits >> 7 & 0xFF) as i32;
+    let fraction = (bits & 0x7F) as i64;
+    let magnitude = match field {
+        0xFF => return None,
+        0 => fraction,
+        _ => fraction | 0x80,
+    };
+    let exponent = if field == 0 { -126 } else { field - 127 };
+    Some((if bits >> 15 == 0 { magnitude } else { -magnitude }, exponent))
+}
+
+/// The value, which binary32 holds exactly.
+pub const fn bf16_value(bits: u16) -> f32 {
+    f32::from_bits((bits as u32) << 16)
+}
+
+impl FusedSum {
+    /// One output of one instruction: the accumulator plus all products.
+    ///
+    /// # Panics
+    /// If the operands have different lengths.
+    pub fn dot(&self, acc: f32, a: &[u16], b: &[u16]) -> f32 {
+        assert_eq!(a.len(), b.len(), "an operand of each kind for every product");
+        let steps = a.chunks(self.products).zip(b.chunks(self.products));
+        steps.fold(acc, |acc, (a, b)| self.sum(acc, a, b))
+    }
+
+    fn sum(&self, acc: f32, a: &[u16], b: &[u16]) -> f32 {
+        if let Some(special) = not_finite(acc, a, b) {
+            return special;
+        }
+        // A term is `significand * 2^(exponent - point)`.
+        let products = a.iter().zip(b).filter_map(|(&x, &y)| {
+            let ((x, ex), (y, ey)) = (decode_bf16(x)?, decode_bf16(y)?);
+            Some((x * y, ex + ey, 14))
+        });
+        let c = Single::decode(acc);
+        let significand = i64::from(c.significand);
+        let acc = (if c.negative { -significand } else { significand }, c.exponent, 23);
+        let terms = || products.clone().chain([acc]).filter(|term| term.0 != 0);
+
+        let Some(largest) = terms().map(|term| term.1).max() else { return 0.0 };
+        let unit = largest - self.fraction_bits;
+        let sum = terms().map(|(s, e, point)| self.in_units(s, e - point - unit)).sum();
+        self.narrow(sum, unit)
+    }
+
+    /// `significand * 2^shift`, cut to an integer.
+    fn in_units(&self, significand: i64, shift: i32) -> i64 {
+        if shift >= 0 {
+            return significand << shift;
+        }
+        let magnitude = self.terms.shift(significand.unsigned_abs(), shift.unsigned_abs()) as i64;
+        if significand < 0 { -magnitude } else { magnitude }
+    }
+
+    /// `sum * 2^unit` with the mantissa of the result. An exact zero is positive; beyond the range is infinity; below
+    /// the normal numbers the last place is that of the subnormals.
+    fn narrow(&self, sum: i64, unit: i32) -> f32 {
+        if sum == 0 {
+            return 0.0;
+        }
+        let sign = if sum < 0 { 1 << 31 } else { 0 };
+        let magnitude = sum.unsigned_abs();
+        let top = magnitude.ilog2() as i32 + unit;
+        let lowest = (top - self.result_bits).max(-126 - self.result_bits);
+        let kept = match lowest - unit {
+            shift @ 0.. => self.result.shift(magnitude, shift.unsigned_abs()),
+            shift => magnitude << -shift,
+        };
+        // In units of the subnormals' last place `kept` carries into the exponent by itself.
+        let kept = kept << (23 - self.result_bits);
+        let bits = ((lowest + self.result_bits + 126) as u64) * (1 << 23) + kept;
+        f32::from_bits(sign | bits.min(0x7F80_0000) as u32)
+    }
+}
+
+/// The result where an operand or a product of operands is not finite: NaN for a NaN, for zero times infinity and for
+/// infinities of both signs; else infinity.
+pub(super) fn not_finite(acc: f32, a: &[u16], b: &[u16]) -> Option<f32> {
+    let finite = |bits: &u16| bits & 0x7F80 != 0x7F80;
+    if acc.is_finite() && a.iter().all(finite) && b.iter().all(finite) {
+        return None;
+    }
+    let (mut nan, mut positive, mut negative) = (false, false, false);
+    let mut note = |x: f64| {
+        nan |= x.is_nan();
+        positive |= x == f64::INFINITY;
+        negative |= x == f64::NEG_INFINITY;
+    };
+    note(f64::from(acc));
+    for (&x, &y) in a.iter().zip(b) {
+        // Finite products are finite in binary64.
+        note(f64::from(bf16_value(x)) * f64::from(bf16_value(y)));
+    }
+    if nan || (positive && negative) {
+        return Some(f32::from_bits(NAN_BITS));
+    }
+    match (positive, negative) {
+        (true, _) => Some(f32::INFINITY),
+        (_, true) => Some(f32::NEG_INFINITY),
+        _ => None,
+    }
+}
