@@ -1,6 +1,6 @@
 //! Small programs whose results on real hardware are kept, and replayed by the emulator.
 //!
-//! The programs are the PTX files in `captures/`; [`cases`] lists every launch of them with its inputs, which
+//! The programs are the PTX files in `captures/`; [`COLLECTIONS`] lists every launch of them with its inputs, which
 //! are made from seeds by [`inputs`] and by nothing else, so that they never change with the test kit. The
 //! program `capture` runs the cases of a [`Collection`] on a GPU and writes a [`Corpus`]; the test `corpus`
 //! runs them in the emulator and compares every byte.
