@@ -3,34 +3,60 @@
 //! A shim never takes the parameter's address in Rust, because rustc would copy it to local memory
 //! first; the address of the tensor maps comes from the parameter's own PTX symbol.
 
+/// An entry with tensor maps: its parameter, and the kernel that reads it.
+#[cfg(any(
+    gpu_module = "fp8_block_sm90",
+    gpu_module = "mxfp8_gemm_sm90",
+    gpu_module = "mxfp8_gemm_sm100"
+))]
+macro_rules! entry {
+    ($symbol:ident, $params:ty, $output:ty) => {
+        /// Launch: as the variant table says; `p` and what it points to as the contract says.
+        #[unsafe(no_mangle)]
+        unsafe extern "ptx-kernel" fn $symbol(p: $params) {
+            let base: u64;
+            // SAFETY: the symbol is this entry's parameter; the host kept the contract.
+            unsafe {
+                core::arch::asm!(
+                    concat!("mov.b64 {base}, ", stringify!($symbol), "_param_0;"),
+                    "cvta.param.u64 {base}, {base};",
+                    base = out(reg64) base,
+                    options(pure, nomem, nostack)
+                );
+                kernel::<$output>(&Args::new(&p, base));
+            }
+        }
+    };
+}
+
 #[cfg(gpu_module = "fp8_block_sm90")]
 mod fp8_block_sm90 {
     use crate::abi::Fp8BlockParams;
     use crate::gemm::fp8_block_sm90::{Args, kernel};
     use crate::tile::output::{Bf16, F16};
 
-    macro_rules! entry {
-        ($symbol:ident, $output:ty) => {
-            /// Launch: as the variant table says; `p` and what it points to as the contract says.
-            #[unsafe(no_mangle)]
-            unsafe extern "ptx-kernel" fn $symbol(p: Fp8BlockParams) {
-                let base: u64;
-                // SAFETY: the symbol is this entry's parameter; the host kept the contract.
-                unsafe {
-                    core::arch::asm!(
-                        concat!("mov.b64 {base}, ", stringify!($symbol), "_param_0;"),
-                        "cvta.param.u64 {base}, {base};",
-                        base = out(reg64) base,
-                        options(pure, nomem, nostack)
-                    );
-                    kernel::<$output>(&Args::new(&p, base));
-                }
-            }
-        };
-    }
+    entry!(fp8_block_sm90_bf16, Fp8BlockParams, Bf16);
+    entry!(fp8_block_sm90_f16, Fp8BlockParams, F16);
+}
 
-    entry!(fp8_block_sm90_bf16, Bf16);
-    entry!(fp8_block_sm90_f16, F16);
+#[cfg(gpu_module = "mxfp8_gemm_sm90")]
+mod mxfp8_gemm_sm90 {
+    use crate::abi::Mxfp8GemmParams;
+    use crate::gemm::mxfp8_gemm_sm90::{Args, kernel};
+    use crate::tile::output::{Bf16, F16};
+
+    entry!(mxfp8_gemm_sm90_bf16, Mxfp8GemmParams, Bf16);
+    entry!(mxfp8_gemm_sm90_f16, Mxfp8GemmParams, F16);
+}
+
+#[cfg(gpu_module = "mxfp8_gemm_sm100")]
+mod mxfp8_gemm_sm100 {
+    use crate::abi::Mxfp8GemmParams;
+    use crate::gemm::mxfp8_gemm_sm100::{Args, kernel};
+    use crate::tile::output::{Bf16, F16};
+
+    entry!(mxfp8_gemm_sm100_bf16, Mxfp8GemmParams, Bf16);
+    entry!(mxfp8_gemm_sm100_f16, Mxfp8GemmParams, F16);
 }
 
 #[cfg(any(gpu_module = "mxfp8_quant_sm90", gpu_module = "mxfp8_quant_sm100"))]

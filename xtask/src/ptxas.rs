@@ -32,11 +32,47 @@ impl Args {
 }
 
 /// Machine instructions whose number is held to the golden table: tensor core and bulk copies.
-const GOLDEN: [&str; 2] = ["QGMMA", "UTMALDG"];
+const fn golden_opcodes(arch: Arch) -> &'static [&'static str] {
+    match arch {
+        Arch::Sm90a => &["QGMMA", "UTMALDG"],
+        // Products, copies of scales, commits, loads of tensor memory; tensor copies and bulk copies.
+        Arch::Sm100f => &["UTCQMMA", "UTCCP", "UTCBAR", "LDTM", "UTMALDG", "UBLKCP"],
+    }
+}
+
+/// The opcode of the main loop.
+const fn product(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Sm90a => "QGMMA",
+        Arch::Sm100f => "UTCQMMA",
+    }
+}
+
+/// The GPUs that a family's PTX is assembled for: the first one's outcome is held to the golden table, and every one
+/// must keep the budgets.
+const fn targets(arch: Arch) -> &'static [&'static str] {
+    match arch {
+        Arch::Sm90a => &["sm_90a"],
+        // The family's own target is what the driver is given; B200 and B300 are what it runs on.
+        Arch::Sm100f => &["sm_100f", "sm_100a", "sm_103a"],
+    }
+}
 
 /// Machine instructions that the table shows.
-const SHOWN: [&str; 8] =
-    ["QGMMA", "UTMALDG", "WARPGROUP.DEPBAR", "MEMBAR", "LDGSTS", "STSM", "STG", "BRA"];
+const SHOWN: [&str; 12] = [
+    "QGMMA",
+    "UTCQMMA",
+    "UTCCP",
+    "LDTM",
+    "UTMALDG",
+    "UBLKCP",
+    "WARPGROUP.DEPBAR",
+    "MEMBAR",
+    "LDGSTS",
+    "STSM",
+    "STG",
+    "BRA",
+];
 
 /// Assembles every module with every wanted version and judges the outcome.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -46,24 +82,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let others = if args.all_versions { &wheel::OTHER_PTXAS[..] } else { &[] };
     for &assembler in [wheel::PTXAS].iter().chain(others) {
         for arch in build_ptx::families(None)? {
-            for module in build_ptx::modules_of(arch) {
-                let (report, functions) = assemble(assembler, arch, module)?;
-                let here =
-                    |fault: &String| format!("ptxas {}, {module}: {fault}", assembler.version);
+            let targets = if args.all_versions { targets(arch) } else { &targets(arch)[..1] };
+            for (module, &target) in modules_of(arch, targets) {
+                let (report, functions) = assemble(assembler, arch, module, target)?;
+                let version = assembler.version;
+                let here = |fault: &String| format!("ptxas {version}, {module}, {target}: {fault}");
                 faults.extend(report.messages.iter().map(here));
                 for variant in VARIANTS.iter().filter(|v| v.arch == arch && v.module == module) {
                     let (usage, function) = find(variant, &report, &functions)?;
-                    rows.push(row(variant, assembler, usage, function));
+                    rows.push(row(variant, (version, target), usage, function));
                     faults.extend(judge(variant, usage, function).iter().map(here));
-                    if assembler == wheel::PTXAS {
+                    if assembler == wheel::PTXAS && target == targets[0] {
                         let key = format!("{}/{}", arch.name(), variant.symbol);
-                        counts.insert(key, golden_counts(function));
+                        counts.insert(key, golden_counts(arch, function));
                     }
                 }
             }
         }
     }
-    let header = ["kernel", "ptxas", "registers", "spill", "stack", "barriers"];
+    let header = ["kernel", "ptxas", "target", "registers", "spill", "stack", "barriers"];
     print!("{}", ui::table(&[&header[..], &SHOWN[..]].concat(), &rows));
     if !faults.is_empty() {
         bail!("the assembled kernels break their budgets:\n  {}", faults.join("\n  "));
@@ -71,23 +108,38 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     golden::hold("sass", &counts, args.bless, "ptxas")
 }
 
-fn assemble(assembler: Wheel, arch: Arch, module: &str) -> Result<(Report, Vec<Function>)> {
+/// Every module with every target.
+fn modules_of<'a>(
+    arch: Arch,
+    targets: &'a [&'static str],
+) -> impl Iterator<Item = (&'static str, &'a &'static str)> {
+    build_ptx::modules_of(arch)
+        .into_iter()
+        .flat_map(|module| targets.iter().map(move |t| (module, t)))
+}
+
+fn assemble(
+    assembler: Wheel,
+    arch: Arch,
+    module: &str,
+    target: &str,
+) -> Result<(Report, Vec<Function>)> {
     let ptx = build_ptx::folder(arch).join(format!("{module}.ptx"));
     if !ptx.exists() {
         bail!("{} is missing; `cargo xtask build-ptx` writes it", workspace::shown(&ptx));
     }
-    let cubin = cubin(assembler, arch, module)?;
-    let doing = format!("assembling {module} with ptxas {}", assembler.version);
+    let cubin = cubin(assembler, target, module)?;
+    let doing = format!("assembling {module} for {target} with ptxas {}", assembler.version);
     let mut command = Command::new(assembler.fetch()?);
-    command.arg(format!("-arch={}", arch.name())).arg("-v").arg(&ptx).arg("-o").arg(&cubin);
+    command.arg(format!("-arch={target}")).arg("-v").arg(&ptx).arg("-o").arg(&cubin);
     let (stdout, stderr) = process::capture(&mut command, &doing)?;
     let report = ptxas_log::parse(&(stdout + &stderr));
     Ok((report, disassemble(&cubin)?))
 }
 
-fn cubin(assembler: Wheel, arch: Arch, module: &str) -> Result<PathBuf> {
+fn cubin(assembler: Wheel, target: &str, module: &str) -> Result<PathBuf> {
     let folder = workspace::root().join("target/ptx/cubin").join(assembler.version);
-    let folder = folder.join(arch.name());
+    let folder = folder.join(target);
     fs::create_dir_all(&folder)?;
     Ok(folder.join(format!("{module}.cubin")))
 }
@@ -116,12 +168,18 @@ fn find<'a>(
         .with_context(|| format!("ptxas or nvdisasm says nothing usable about {}", variant.symbol))
 }
 
-fn golden_counts(function: &Function) -> std::collections::BTreeMap<String, u64> {
-    GOLDEN.iter().map(|opcode| ((*opcode).to_owned(), function.count(opcode))).collect()
+fn golden_counts(arch: Arch, function: &Function) -> std::collections::BTreeMap<String, u64> {
+    let count = |opcode: &&str| ((*opcode).to_owned(), function.count(opcode));
+    golden_opcodes(arch).iter().map(count).collect()
 }
 
-fn row(variant: &Variant, assembler: Wheel, usage: &Usage, function: &Function) -> Vec<String> {
-    let mut row = vec![variant.symbol.to_owned(), assembler.version.to_owned()];
+fn row(
+    variant: &Variant,
+    (version, target): (&str, &str),
+    usage: &Usage,
+    function: &Function,
+) -> Vec<String> {
+    let mut row = vec![variant.symbol.to_owned(), version.to_owned(), target.to_owned()];
     let spill = usage.spill_stores + usage.spill_loads;
     row.extend([usage.registers, spill, usage.stack, usage.barriers].map(|n| n.to_string()));
     row.extend(SHOWN.iter().map(|opcode| function.count(opcode).to_string()));
@@ -150,9 +208,10 @@ fn judge(variant: &Variant, usage: &Usage, function: &Function) -> Vec<String> {
             fault(format!("touches local memory: {} {opcode}", function.count(opcode)));
         }
     }
-    let loops = cfg::innermost_loops(function, "QGMMA");
-    if loops.is_empty() && function.count("QGMMA") > 0 {
-        fault("has no loop around its QGMMA, so its main loop could not be checked".to_owned());
+    let product = product(variant.arch);
+    let loops = cfg::innermost_loops(function, product);
+    if loops.is_empty() && function.count(product) > 0 {
+        fault(format!("has no loop around its {product}, so its main loop could not be checked"));
     }
     let fences: usize = loops
         .iter()
@@ -183,7 +242,7 @@ mod tests {
     fn a_good_kernel_has_no_faults() {
         let code = function("USETMAXREG\nQGMMA\n@P0 BRA `(.L_0)\nMEMBAR.ALL.GPU\nEXIT");
         assert!(judge(&VARIANTS[0], &usage(), &code).is_empty());
-        assert_eq!(golden_counts(&code)["QGMMA"], 1);
+        assert_eq!(golden_counts(Arch::Sm90a, &code)["QGMMA"], 1);
     }
 
     #[test]

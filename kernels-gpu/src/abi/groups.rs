@@ -104,6 +104,19 @@ impl Problem {
             Group { first_row: 0, rows: 0, status: GroupStatus(bad) }
         }
     }
+
+    /// The status bits that [`group`](Self::group) gives an entry with rows, without a branch: see
+    /// [`ScaledProblem::group`].
+    #[inline(always)]
+    const fn faults(self, [m, n, k]: [i32; 3], offset: i32) -> u32 {
+        let negative = bits(m < 0, GroupStatus::NEGATIVE_ROWS)
+            | bits(offset < 0, GroupStatus::NEGATIVE_OFFSET);
+        // Both are below 2^31 once they are not negative, so the sum does not wrap.
+        let end = (offset as u32).wrapping_add(m as u32);
+        let past = bits((negative == 0) & (end > self.rows), GroupStatus::PAST_THE_END);
+        let other = (n as u32 != self.n) | (k as u32 != self.k);
+        negative | past | bits(other, GroupStatus::WRONG_SHAPE)
+    }
 }
 
 /// The part of a launch with block scales that every group shares.
@@ -127,28 +140,35 @@ pub struct ScaledGroup {
 impl ScaledProblem {
     /// Judges one entry of the three tables: as [`Problem::group`], and `scale_offset` is the expert's first
     /// scale row. A refused entry has no rows.
+    ///
+    /// One expression without an early return: an assembler that sees one moves the loads of the other fields behind
+    /// it, and they then wait one after the other.
     #[inline(always)]
     pub const fn group(self, size: [i32; 3], offset: i32, scale_offset: i32) -> ScaledGroup {
-        let group = self.problem.group(size, offset);
-        if size[0] == 0 {
-            return ScaledGroup { group, first_scale_row: 0 };
-        }
-        let mut bad = group.status.0;
+        let m = size[0];
         let first = scale_offset as u32;
-        if scale_offset < 0 || !first.is_multiple_of(ROWS) {
-            bad |= GroupStatus::SCALE_OFFSET.0;
-        } else if group.rows != 0
-            && first as u64 + padded_rows(group.rows as u64) > self.scale_rows as u64
-        {
-            bad |= GroupStatus::SCALES_PAST_THE_END.0;
-        }
-        if bad == 0 {
-            ScaledGroup { group, first_scale_row: first }
-        } else {
-            let group = Group { first_row: 0, rows: 0, status: GroupStatus(bad) };
-            ScaledGroup { group, first_scale_row: 0 }
+        let odd = (scale_offset < 0) | !first.is_multiple_of(ROWS);
+        let bad = self.problem.faults(size, offset) | bits(odd, GroupStatus::SCALE_OFFSET);
+        let scales_end = first as u64 + padded_rows(m as u32 as u64);
+        let scales_past = bits(
+            (bad == 0) & (scales_end > self.scale_rows as u64),
+            GroupStatus::SCALES_PAST_THE_END,
+        );
+        let bad = bad | scales_past;
+        let has_rows = (m != 0) & (bad == 0);
+        let kept = has_rows as u32;
+        let status = GroupStatus(bits(m != 0, GroupStatus(bad)));
+        ScaledGroup {
+            group: Group { first_row: kept * offset as u32, rows: kept * m as u32, status },
+            first_scale_row: kept * first,
         }
     }
+}
+
+/// The bits, if they are deserved.
+#[inline(always)]
+const fn bits(deserved: bool, status: GroupStatus) -> u32 {
+    deserved as u32 * status.0
 }
 
 impl ScaledGroup {
@@ -239,6 +259,22 @@ mod tests {
         let g = S.group([40, 256, 128], 60, 128);
         assert_eq!((g.group, g.first_scale_row), (P.group([40, 256, 128], 60), 128));
         assert_eq!(S.group([0, 0, 0], 5, -7).group.status, GroupStatus::OK);
+    }
+
+    #[test]
+    fn the_rows_are_judged_alike_with_and_without_scales() {
+        let edge = [i32::MIN, -128, -1, 0, 1, 99, 100, 101, 128, 256, i32::MAX];
+        let free = ScaledProblem { scale_rows: u32::MAX / 128 * 128, ..S };
+        for m in edge {
+            for n in edge {
+                for k in edge {
+                    for offset in edge {
+                        let with = free.group([m, n, k], offset, 0);
+                        assert_eq!(with.group, P.group([m, n, k], offset), "{m} {n} {k} {offset}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -42,11 +42,11 @@ impl ScaleRule {
 /// Threads of a CTA.
 pub const THREADS: u32 = 256;
 /// CTAs that a multiprocessor holds at once.
-pub const CTAS_PER_SM: u32 = 3;
+pub const CTAS_PER_SM: u32 = 4;
 /// Elements of a row that one warp quantises at a time: those of one scale atom.
 pub const TILE_K: u32 = 128;
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
-pub const SMEM_BYTES: u32 = 9_280;
+pub const SMEM_BYTES: u32 = 8_224;
 
 /// The one parameter of the kernel, passed by value. Pointers are device addresses.
 #[repr(C, align(16))]

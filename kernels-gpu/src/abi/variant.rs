@@ -1,6 +1,8 @@
 //! The one table of kernels. Host, xtask, tests and benches read it; nobody keeps a second list.
 
-use super::{bulk_read, fp8_block, mxfp8_quant, scale_atoms};
+use super::{
+    bulk_read, fp8_block, mxfp8_gemm, mxfp8_gemm_sm90, mxfp8_gemm_sm100, mxfp8_quant, scale_atoms,
+};
 
 /// A GPU family that one PTX text serves.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -155,6 +157,52 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
     }
 }
 
+const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
+    use mxfp8_gemm::{Mxfp8GemmParams, TILE_K};
+    use mxfp8_gemm_sm90::{SMEM_BYTES, STAGES, THREADS, TILE_COLUMNS, TILE_TOKENS};
+    Variant {
+        symbol,
+        module: "mxfp8_gemm_sm90",
+        op: Op::Mxfp8GroupedMm,
+        arch: Arch::Sm90a,
+        input: ElementType::E4m3,
+        output,
+        tile: [TILE_TOKENS, TILE_COLUMNS, TILE_K],
+        box_rows: [0, 0, TILE_COLUMNS],
+        stages: STAGES,
+        cluster: 1,
+        threads: THREADS,
+        ctas_per_sm: 1,
+        registers: 128,
+        smem_bytes: SMEM_BYTES,
+        param_bytes: size_of::<Mxfp8GemmParams>() as u32,
+    }
+}
+
+const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant {
+    use mxfp8_gemm::{Mxfp8GemmParams, TILE_K, TILE_N};
+    use mxfp8_gemm_sm100::{
+        CLUSTER, MAX_TOKENS, SMEM_BYTES, STAGES, THREADS, TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL,
+    };
+    Variant {
+        symbol,
+        module: "mxfp8_gemm_sm100",
+        op: Op::Mxfp8GroupedMm,
+        arch: Arch::Sm100f,
+        input: ElementType::E4m3,
+        output,
+        tile: [MAX_TOKENS, TILE_N, TILE_K],
+        box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, TILE_N],
+        stages: STAGES,
+        cluster: CLUSTER,
+        threads: THREADS,
+        ctas_per_sm: 1,
+        registers: 64,
+        smem_bytes: SMEM_BYTES,
+        param_bytes: size_of::<Mxfp8GemmParams>() as u32,
+    }
+}
+
 const fn mxfp8_quant(
     symbol: &'static str,
     module: &'static str,
@@ -174,7 +222,7 @@ const fn mxfp8_quant(
         cluster: 1,
         threads: mxfp8_quant::THREADS,
         ctas_per_sm: mxfp8_quant::CTAS_PER_SM,
-        registers: 80,
+        registers: 64,
         smem_bytes: mxfp8_quant::SMEM_BYTES,
         param_bytes: size_of::<mxfp8_quant::Mxfp8QuantParams>() as u32,
     }
@@ -203,6 +251,10 @@ const BULK_READ_SM90: Variant = Variant {
 pub const VARIANTS: &[Variant] = &[
     fp8_block_sm90("fp8_block_sm90_bf16", ElementType::Bf16),
     fp8_block_sm90("fp8_block_sm90_f16", ElementType::F16),
+    mxfp8_gemm_sm90("mxfp8_gemm_sm90_bf16", ElementType::Bf16),
+    mxfp8_gemm_sm90("mxfp8_gemm_sm90_f16", ElementType::F16),
+    mxfp8_gemm_sm100("mxfp8_gemm_sm100_bf16", ElementType::Bf16),
+    mxfp8_gemm_sm100("mxfp8_gemm_sm100_f16", ElementType::F16),
     mxfp8_quant("mxfp8_quant_sm90_bf16", "mxfp8_quant_sm90", Arch::Sm90a, ElementType::Bf16),
     mxfp8_quant("mxfp8_quant_sm90_f16", "mxfp8_quant_sm90", Arch::Sm90a, ElementType::F16),
     mxfp8_quant("mxfp8_quant_sm100_bf16", "mxfp8_quant_sm100", Arch::Sm100f, ElementType::Bf16),

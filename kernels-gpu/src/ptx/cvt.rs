@@ -36,7 +36,8 @@ pub(crate) fn f32_from_f16x2(pair: u32) -> [f32; 2] {
     unsafe {
         asm!(
             "{{",
-            ".reg .b16 l, h;",
+            ".reg .b16 l;",
+            ".reg .b16 h;",
             "mov.b32 {{l, h}}, {pair};",
             "cvt.f32.f16 {low}, l;",
             "cvt.f32.f16 {high}, h;",
@@ -57,7 +58,8 @@ pub(crate) fn e4m3x4([a, b, c, d]: [f32; 4]) -> u32 {
     unsafe {
         asm!(
             "{{",
-            ".reg .b16 l, h;",
+            ".reg .b16 l;",
+            ".reg .b16 h;",
             "cvt.rn.satfinite.e4m3x2.f32 l, {b}, {a};",
             "cvt.rn.satfinite.e4m3x2.f32 h, {d}, {c};",
             "mov.b32 {packed}, {{l, h}};",

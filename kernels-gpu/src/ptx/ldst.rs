@@ -42,17 +42,16 @@ pub(crate) unsafe fn load_shared_f32x4(address: Smem) -> [f32; 4] {
     [x, y, z, w]
 }
 
-/// Executed by: any thread.
+/// Executed by: any thread. A byte.
 #[inline(always)]
-pub(crate) unsafe fn load_shared_u32x4(address: Smem) -> [u32; 4] {
-    let (x, y, z, w): (u32, u32, u32, u32);
-    // SAFETY: `address` is 16-aligned and initialised, by contract.
+pub(crate) unsafe fn load_shared_u8(address: Smem) -> u32 {
+    let value: u32;
+    // SAFETY: `address` is initialised, by contract.
     unsafe {
-        asm!("ld.shared.v4.u32 {{{x}, {y}, {z}, {w}}}, [{address}];",
-            x = out(reg32) x, y = out(reg32) y, z = out(reg32) z, w = out(reg32) w,
-            address = in(reg32) address.0, options(nostack));
+        asm!("ld.shared.u8 {value}, [{address}];",
+            value = out(reg32) value, address = in(reg32) address.0, options(nostack));
     }
-    [x, y, z, w]
+    value
 }
 
 /// Executed by: any thread.
@@ -65,6 +64,19 @@ pub(crate) unsafe fn load_shared_u32(address: Smem) -> u32 {
             value = out(reg32) value, address = in(reg32) address.0, options(nostack));
     }
     value
+}
+
+/// Executed by: any thread.
+#[inline(always)]
+pub(crate) unsafe fn load_shared_u32x4(address: Smem) -> [u32; 4] {
+    let (x, y, z, w): (u32, u32, u32, u32);
+    // SAFETY: `address` is 16-aligned and initialised, by contract.
+    unsafe {
+        asm!("ld.shared.v4.u32 {{{x}, {y}, {z}, {w}}}, [{address}];",
+            x = out(reg32) x, y = out(reg32) y, z = out(reg32) z, w = out(reg32) w,
+            address = in(reg32) address.0, options(nostack));
+    }
+    [x, y, z, w]
 }
 
 /// Executed by: any thread.
@@ -155,29 +167,54 @@ pub(crate) unsafe fn store_global_u32x2_if(address: u64, [x, y]: [u32; 2], wante
     }
 }
 
-/// Executed by: any thread. 16 bytes that nobody writes while the kernel runs and that are read once, or zeros
-/// unless `wanted`. One piece, so that a row of such loads is not a row of branches.
+/// Executed by: any thread. Replaces `words` by 16 bytes that nobody writes while the kernel runs, if `wanted`. One
+/// piece, so that a row of such loads is not a row of branches.
 #[inline(always)]
-pub(crate) unsafe fn stream_global_u32x4_or_zero(address: u64, wanted: bool) -> [u32; 4] {
-    let (x, y, z, w): (u32, u32, u32, u32);
+pub(crate) unsafe fn load_global_u32x4_if(words: &mut [u32; 4], address: u64, wanted: bool) {
+    let [x, y, z, w] = words;
     // SAFETY: `address` is 16-aligned and, if wanted, readable, by contract.
     unsafe {
         asm!(
             "{{",
             ".reg .pred wanted;",
             "setp.ne.u32 wanted, {wanted}, 0;",
-            "mov.b32 {x}, 0;",
-            "mov.b32 {y}, 0;",
-            "mov.b32 {z}, 0;",
-            "mov.b32 {w}, 0;",
-            "@wanted ld.global.nc.L1::no_allocate.v4.u32 {{{x}, {y}, {z}, {w}}}, [{address}];",
+            "@wanted ld.global.nc.v4.u32 {{{x}, {y}, {z}, {w}}}, [{address}];",
             "}}",
-            x = out(reg32) x, y = out(reg32) y, z = out(reg32) z, w = out(reg32) w,
+            x = inout(reg32) *x, y = inout(reg32) *y, z = inout(reg32) *z, w = inout(reg32) *w,
             address = in(reg64) address, wanted = in(reg32) u32::from(wanted),
             options(nostack, readonly)
         );
     }
-    [x, y, z, w]
+}
+
+/// Executed by: any thread. A byte that nobody writes while the kernel runs, or 0 unless `wanted`.
+#[inline(always)]
+pub(crate) unsafe fn load_global_u8_or_zero(address: u64, wanted: bool) -> u32 {
+    let value: u32;
+    // SAFETY: `address` is, if wanted, readable, by contract.
+    unsafe {
+        asm!(
+            "{{",
+            ".reg .pred wanted;",
+            "setp.ne.u32 wanted, {wanted}, 0;",
+            "mov.b32 {value}, 0;",
+            "@wanted ld.global.nc.u8 {value}, [{address}];",
+            "}}",
+            value = out(reg32) value, address = in(reg64) address,
+            wanted = in(reg32) u32::from(wanted), options(nostack, readonly)
+        );
+    }
+    value
+}
+
+/// Executed by: any thread. Asks for the line of a byte to be brought into L2.
+#[inline(always)]
+pub(crate) unsafe fn prefetch_global(address: u64) {
+    // SAFETY: `address` is readable, by contract.
+    unsafe {
+        asm!("prefetch.global.L2 [{address}];", address = in(reg64) address,
+            options(nostack, readonly));
+    }
 }
 
 /// Executed by: any thread. A word that nobody writes while the kernel runs.
@@ -209,6 +246,18 @@ pub(crate) unsafe fn store_matrix_x4(row: Smem, [a, b, c, d]: [u32; 4]) {
     // SAFETY: every row is 16 bytes of shared memory, 16-aligned and the warp's to write, by contract.
     unsafe {
         asm!("stmatrix.sync.aligned.m8n8.x4.shared.b16 [{row}], {{{a}, {b}, {c}, {d}}};",
+            row = in(reg32) row.0, a = in(reg32) a, b = in(reg32) b, c = in(reg32) c,
+            d = in(reg32) d, options(nostack));
+    }
+}
+
+/// Executed by: warp, converged. As [`store_matrix_x4`], transposed on the way: row `r` of memory is column `r`
+/// of the matrix.
+#[inline(always)]
+pub(crate) unsafe fn store_matrix_x4_transposed(row: Smem, [a, b, c, d]: [u32; 4]) {
+    // SAFETY: every row is 16 bytes of shared memory, 16-aligned and the warp's to write, by contract.
+    unsafe {
+        asm!("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [{row}], {{{a}, {b}, {c}, {d}}};",
             row = in(reg32) row.0, a = in(reg32) a, b = in(reg32) b, c = in(reg32) c,
             d = in(reg32) d, options(nostack));
     }

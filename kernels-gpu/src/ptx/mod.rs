@@ -2,7 +2,7 @@
 //!
 //! The first doc line of each says who executes it. Collective instructions go through `llvm.nvvm.*`
 //! intrinsics where LLVM has one, because it knows those as convergent and never duplicates them into
-//! two branches; where only `asm!` can say it (`wgmma.mma_async`, `stmatrix`), `cargo xtask build-ptx`
+//! two branches; where only `asm!` can say it (`wgmma.mma_async`, `stmatrix`, most of `tcgen05`), `cargo xtask build-ptx`
 //! counts the mnemonic in the final PTX against a golden number.
 
 pub(crate) mod cp_async;
@@ -12,6 +12,7 @@ pub(crate) mod mbarrier;
 pub(crate) mod simd;
 pub(crate) mod sreg;
 pub(crate) mod sync;
+pub(crate) mod tcgen05;
 pub(crate) mod tma;
 pub(crate) mod warp;
 pub(crate) mod wgmma;

@@ -53,6 +53,22 @@ pub(crate) unsafe fn broadcast_u64(value: u64, lane: u32) -> u64 {
 
 /// Executed by: warp, converged. Sum of the values of all lanes up to and including the caller's.
 #[inline(always)]
+pub(crate) unsafe fn inclusive_sum(value: u32, lane: u32) -> u32 {
+    let mut sum = value;
+    let mut delta = 1;
+    while delta < 32 {
+        // SAFETY: the whole warp calls it, by contract.
+        let below = unsafe { shfl_sync_up(ALL, sum, delta, 0) };
+        if lane >= delta {
+            sum += below;
+        }
+        delta *= 2;
+    }
+    sum
+}
+
+/// Executed by: warp, converged. Sum of the values of all lanes up to and including the caller's.
+#[inline(always)]
 pub(crate) unsafe fn inclusive_sum_u64(value: u64, lane: u32) -> u64 {
     let mut sum = value;
     let mut delta = 1;
@@ -93,4 +109,28 @@ pub(crate) unsafe fn lower_registers<const N: u32>() {
     const { assert!(N.is_multiple_of(8) && N >= 24 && N <= 256) }
     // SAFETY: the whole warpgroup calls it, by contract.
     unsafe { setmaxnreg_dec(N) }
+}
+
+/// Executed by: warp, converged. Whether the caller is the thread that was chosen, always the same one.
+///
+/// The assembler knows that one thread at most is behind it, and issues what only one thread may do (tensor copies,
+/// `tcgen05`) from uniform registers. Behind a comparison of lanes it puts a loop around each of them, 20
+/// instructions long. LLVM's intrinsic returns a pair that Rust cannot declare, hence `asm!`.
+#[inline(always)]
+pub(crate) unsafe fn elect() -> bool {
+    let chosen: u32;
+    // SAFETY: the whole warp calls it, by contract.
+    unsafe {
+        core::arch::asm!(
+            "{{",
+            ".reg .b32 leader;",
+            ".reg .pred chosen;",
+            "elect.sync leader|chosen, 0xFFFFFFFF;",
+            "selp.u32 {chosen}, 1, 0, chosen;",
+            "}}",
+            chosen = out(reg32) chosen,
+            options(nostack)
+        );
+    }
+    chosen != 0
 }

@@ -4,8 +4,8 @@ use crate::abi::scale_atoms::NAN;
 
 /// Exponent of the largest e4m3 number, `1.75 * 2^8`.
 const E4M3_EXPONENT: u32 = 8;
-/// Mantissa bits of 1.75, the significand of the largest e4m3 number.
-const E4M3_MANTISSA: u32 = 0x60_0000;
+/// What has to be added to a mantissa above that of 1.75 to overflow it, and to no smaller one.
+const ABOVE_1_75: u32 = 0x7F_FFFF - 0x60_0000;
 /// Scale of a block with an Inf by the rule of `SGLang`.
 pub const INFINITE: u32 = 254;
 
@@ -13,8 +13,15 @@ pub const INFINITE: u32 = 254;
 /// of two that keeps `amax` within 448 scales if `round_up`, else `2^(floor(log2 amax) - 8)`.
 #[inline(always)]
 pub const fn scale(amax: u32, round_up: bool) -> u32 {
-    let above = round_up && amax & 0x7F_FFFF > E4M3_MANTISSA;
-    (amax >> 23).saturating_sub(E4M3_EXPONENT - above as u32)
+    let bias = if round_up { ABOVE_1_75 } else { 0 };
+    ((amax + bias) >> 23).saturating_sub(E4M3_EXPONENT)
+}
+
+/// Bits of the binary32 number `2^(127 - scale)`, for the scale of a block of finite numbers, which is below
+/// [`INFINITE`].
+#[inline(always)]
+pub const fn finite_reciprocal(scale: u32) -> u32 {
+    (254 - scale) << 23
 }
 
 /// Bits of the binary32 number by which the elements of a block are multiplied: `2^(127 - scale)`, 0 for
@@ -22,7 +29,7 @@ pub const fn scale(amax: u32, round_up: bool) -> u32 {
 #[inline(always)]
 pub const fn reciprocal(scale: u32) -> u32 {
     if scale < INFINITE {
-        (254 - scale) << 23
+        finite_reciprocal(scale)
     } else if scale == NAN as u32 {
         0x7FC0_0000
     } else {

@@ -2,16 +2,23 @@
 
 pub mod atoms;
 pub mod descriptor;
+pub mod e4m3_bf16;
 pub mod e8m0;
 pub mod fragment;
 pub mod raster;
 pub mod ring;
+pub mod token_tiles;
+pub mod umma;
 
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod output;
 #[cfg(target_arch = "nvptx64")]
+pub(crate) mod scaled_schedule;
+#[cfg(target_arch = "nvptx64")]
 pub(crate) mod scaled_tables;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod schedule;
+#[cfg(target_arch = "nvptx64")]
+pub(crate) mod token_store;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod work;

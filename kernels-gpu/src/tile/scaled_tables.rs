@@ -1,6 +1,6 @@
 //! The group tables of the operations with block scales.
 
-use crate::abi::{Group, GroupStatus, ScaledGroup, ScaledProblem};
+use crate::abi::{GroupStatus, ScaledGroup, ScaledProblem};
 use crate::ptx::{ldst, sreg};
 
 /// The three tables on the device.
@@ -20,13 +20,20 @@ pub(crate) struct ScaledTables {
     pub(crate) problem: ScaledProblem,
 }
 
+/// An entry of the three tables, as it was read.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry {
+    size: [i32; 3],
+    offset: i32,
+    scale_offset: i32,
+}
+
 impl ScaledTables {
-    /// Executed by: any thread. The rows of `expert`; none past the last expert.
+    /// Executed by: any thread. The entry of `expert`; one without rows past the last expert.
     #[inline(always)]
-    pub(crate) unsafe fn group(&self, expert: u32) -> ScaledGroup {
+    pub(crate) unsafe fn read(&self, expert: u32) -> Entry {
         if expert >= self.experts {
-            let group = Group { first_row: 0, rows: 0, status: GroupStatus::OK };
-            return ScaledGroup { group, first_scale_row: 0 };
+            return Entry { size: [0; 3], offset: 0, scale_offset: 0 };
         }
         let entry = u64::from(expert);
         let size = self.problem_sizes + entry * 12;
@@ -37,11 +44,25 @@ impl ScaledTables {
             } else {
                 self.problem.problem.n as i32
             };
-            let size = [ldst::load_global_i32(size), n, ldst::load_global_i32(size + 8)];
-            let offset = ldst::load_global_i32(self.expert_offsets + entry * 4);
-            let scale_offset = ldst::load_global_i32(self.blockscale_offsets + entry * 4);
-            self.problem.group(size, offset, scale_offset)
+            Entry {
+                size: [ldst::load_global_i32(size), n, ldst::load_global_i32(size + 8)],
+                offset: ldst::load_global_i32(self.expert_offsets + entry * 4),
+                scale_offset: ldst::load_global_i32(self.blockscale_offsets + entry * 4),
+            }
         }
+    }
+
+    /// The rows of an entry, if it is in order.
+    #[inline(always)]
+    pub(crate) fn judge(&self, entry: Entry) -> ScaledGroup {
+        self.problem.group(entry.size, entry.offset, entry.scale_offset)
+    }
+
+    /// Executed by: any thread. The rows of `expert`; none past the last expert.
+    #[inline(always)]
+    pub(crate) unsafe fn group(&self, expert: u32) -> ScaledGroup {
+        // SAFETY: by the caller's contract.
+        self.judge(unsafe { self.read(expert) })
     }
 }
 

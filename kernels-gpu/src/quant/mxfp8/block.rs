@@ -1,5 +1,6 @@
 //! Blocks of 32 elements: four lanes hold eight each.
 
+use super::OWN;
 use crate::abi::scale_atoms;
 use crate::ptx::{cvt, simd, warp};
 use crate::tile::e8m0;
@@ -12,8 +13,9 @@ pub(crate) trait Input {
     /// Bits of the binary32 number that these bits, which are not negative, stand for.
     fn widen(bits: u32) -> u32;
 
-    /// Both elements as binary32, the lower half first.
-    fn widen_both(pair: u32) -> [f32; 2];
+    /// Both elements times a power of two, exactly, the lower half first. The factor is a binary32 number by its
+    /// bits.
+    fn scaled(pair: u32, factor: u32) -> [f32; 2];
 }
 
 /// bfloat16.
@@ -29,9 +31,11 @@ impl Input for Bf16 {
         bits << 16
     }
 
+    /// The product is a bf16 number unless it is far below the smallest code.
     #[inline(always)]
-    fn widen_both(pair: u32) -> [f32; 2] {
-        [f32::from_bits(pair << 16), f32::from_bits(pair & 0xFFFF_0000)]
+    fn scaled(pair: u32, factor: u32) -> [f32; 2] {
+        let product = simd::mul_bf16x2(pair, factor >> 16 | (factor & 0xFFFF_0000));
+        [f32::from_bits(product << 16), f32::from_bits(product & 0xFFFF_0000)]
     }
 }
 
@@ -44,8 +48,9 @@ impl Input for F16 {
     }
 
     #[inline(always)]
-    fn widen_both(pair: u32) -> [f32; 2] {
-        cvt::f32_from_f16x2(pair)
+    fn scaled(pair: u32, factor: u32) -> [f32; 2] {
+        let factor = f32::from_bits(factor);
+        cvt::f32_from_f16x2(pair).map(|element| element * factor)
     }
 }
 
@@ -58,40 +63,61 @@ pub(super) struct Rule {
     pub(super) round_up: bool,
 }
 
+/// The scale of a block.
+#[derive(Clone, Copy)]
+pub(super) struct Scale {
+    /// The byte.
+    pub(super) byte: u32,
+    /// Bits of the binary32 number that elements are multiplied by.
+    factor: u32,
+}
+
+impl Scale {
+    #[inline(always)]
+    fn new(byte: u32) -> Self {
+        Self { byte, factor: e8m0::reciprocal(byte) }
+    }
+
+    /// As [`Scale::new`], of a block of finite elements.
+    #[inline(always)]
+    fn finite(byte: u32) -> Self {
+        Self { byte, factor: e8m0::finite_reciprocal(byte) }
+    }
+}
+
 const MAGNITUDES: u32 = 0x7FFF_7FFF;
 
-/// Executed by: warp, converged. The scale bytes of the two blocks, one a row, that the lane's eight elements of
-/// each row belong to.
+/// Executed by: warp, converged. The scales of the blocks, one a row, that the lane's eight elements of each row belong
+/// to.
 #[inline(always)]
-pub(super) unsafe fn scales<I: Input>(rows: &[[u32; 4]; 2], rule: Rule) -> [u32; 2] {
-    // SAFETY: the warp is converged, by contract, and the branches are uniform.
+pub(super) unsafe fn scales<I: Input>(rows: &[[u32; 4]; OWN], rule: Rule) -> [Scale; OWN] {
+    // SAFETY: the warp is converged, by contract, and the branch is uniform.
     unsafe {
-        let both = across_lanes(side_by_side(largest(rows[0]), largest(rows[1])));
-        let magnitudes = [both & 0xFFFF, both >> 16];
+        let first = across_lanes(side_by_side(largest(rows[0]), largest(rows[1])));
+        let second = across_lanes(side_by_side(largest(rows[2]), largest(rows[3])));
+        let magnitudes = [first & 0xFFFF, first >> 16, second & 0xFFFF, second >> 16];
+        let either = simd::max_u16x2(first, second);
+        let special = either & 0xFFFF >= I::INFINITY || either >> 16 >= I::INFINITY;
+        if warp::ballot(special) == 0 {
+            return magnitudes.map(|amax| Scale::finite(finite::<I>(amax, rule.round_up)));
+        }
         if rule.loud {
-            return [
-                loud::<I>(magnitudes[0], rule.round_up),
-                loud::<I>(magnitudes[1], rule.round_up),
-            ];
+            return magnitudes.map(|amax| Scale::new(loud::<I>(amax, rule.round_up)));
         }
-        // Only NaN is above infinity.
-        let nan = magnitudes[0] > I::INFINITY || magnitudes[1] > I::INFINITY;
-        if warp::ballot(nan) != 0 {
-            let both = across_lanes(side_by_side(numbers::<I>(rows[0]), numbers::<I>(rows[1])));
-            return [after_nan::<I>(both & 0xFFFF), after_nan::<I>(both >> 16)];
-        }
-        [quiet::<I>(magnitudes[0]), quiet::<I>(magnitudes[1])]
+        let first = across_lanes(side_by_side(numbers::<I>(rows[0]), numbers::<I>(rows[1])));
+        let second = across_lanes(side_by_side(numbers::<I>(rows[2]), numbers::<I>(rows[3])));
+        [first & 0xFFFF, first >> 16, second & 0xFFFF, second >> 16]
+            .map(|above| Scale::new(quiet::<I>(above)))
     }
 }
 
 /// The codes of eight elements.
 #[inline(always)]
-pub(super) fn codes<I: Input>(elements: [u32; 4], scale: u32) -> [u32; 2] {
-    let factor = f32::from_bits(e8m0::reciprocal(scale));
+pub(super) fn codes<I: Input>(elements: [u32; 4], scale: Scale) -> [u32; 2] {
     let four = |low: u32, high: u32| {
-        let [a, b] = I::widen_both(low);
-        let [c, d] = I::widen_both(high);
-        cvt::e4m3x4([a * factor, b * factor, c * factor, d * factor])
+        let [a, b] = I::scaled(low, scale.factor);
+        let [c, d] = I::scaled(high, scale.factor);
+        cvt::e4m3x4([a, b, c, d])
     };
     [four(elements[0], elements[1]), four(elements[2], elements[3])]
 }
@@ -102,7 +128,8 @@ fn max_of_four([a, b, c, d]: [u32; 4]) -> u32 {
     simd::max_u16x2(simd::max_u16x2(a, b), simd::max_u16x2(c, d))
 }
 
-/// Per half of a register, the largest magnitude of eight elements.
+/// Per half of a register, the largest magnitude of eight elements. As integers, Inf is above every number and NaN
+/// above Inf.
 #[inline(always)]
 fn largest(elements: [u32; 4]) -> u32 {
     max_of_four(elements.map(|pair| pair & MAGNITUDES))
@@ -136,35 +163,26 @@ unsafe fn across_lanes(both: u32) -> u32 {
     }
 }
 
-/// The scale of a block without NaN that keeps Inf to itself.
+/// The scale byte that leaves NaN and Inf to themselves, from the block's largest number plus one.
 #[inline(always)]
-fn quiet<I: Input>(magnitude: u32) -> u32 {
-    if magnitude == I::INFINITY { e8m0::INFINITE } else { finite::<I>(magnitude, true) }
-}
-
-/// The scale of a block with NaN, from its largest number plus one.
-#[inline(always)]
-fn after_nan<I: Input>(above: u32) -> u32 {
+fn quiet<I: Input>(above: u32) -> u32 {
     match above.checked_sub(1) {
-        Some(magnitude) => quiet::<I>(magnitude),
+        Some(amax) if amax == I::INFINITY => e8m0::INFINITE,
+        Some(amax) => finite::<I>(amax, true),
         None => u32::from(scale_atoms::NAN),
     }
 }
 
-/// The scale of a block in which NaN and Inf spoil everything.
+/// The scale byte by which NaN and Inf spoil everything.
 #[inline(always)]
-fn loud<I: Input>(magnitude: u32, round_up: bool) -> u32 {
-    if magnitude >= I::INFINITY {
-        u32::from(scale_atoms::NAN)
-    } else {
-        finite::<I>(magnitude, round_up)
-    }
+fn loud<I: Input>(amax: u32, round_up: bool) -> u32 {
+    if amax >= I::INFINITY { u32::from(scale_atoms::NAN) } else { finite::<I>(amax, round_up) }
 }
 
-/// The scale of a block of finite numbers.
+/// The scale byte of a block of finite numbers.
 #[inline(always)]
-fn finite<I: Input>(magnitude: u32, round_up: bool) -> u32 {
-    let amax = I::widen(magnitude);
+fn finite<I: Input>(amax: u32, round_up: bool) -> u32 {
+    let amax = I::widen(amax);
     #[cfg(gpu_module = "mxfp8_quant_sm100")]
     if round_up {
         // The rounded product with 1 / 448 never crosses a power of two that the exact quotient does not, for

@@ -8,15 +8,13 @@ use crate::abi::ScaledGroup;
 use crate::ptx::{Smem, ldst, sreg, sync, warp};
 use crate::tile::atoms::{self, Item};
 
-/// Bytes of a group in the table: the number after its last item (8), first row, rows, first scale row.
-pub(super) const ENTRY_BYTES: u32 = 8 + 3 * 4;
+/// Bytes of a group in the table: the number after its last item among the warp's groups, first row, rows, first
+/// scale row.
+pub(super) const ENTRY_BYTES: u32 = 4 * 4;
 const ENDS: u32 = TABLE;
-const FIRST_ROWS: u32 = ENDS + THREADS * 8;
+const FIRST_ROWS: u32 = ENDS + THREADS * 4;
 const ROWS: u32 = FIRST_ROWS + THREADS * 4;
 const FIRST_SCALE_ROWS: u32 = ROWS + THREADS * 4;
-
-/// Groups that a lane stands for in the first look of a search; the second look is at one span.
-const SPAN: u32 = THREADS / 32;
 
 /// What a warp does next.
 #[derive(Clone, Copy)]
@@ -36,6 +34,8 @@ pub(super) struct Work {
 #[derive(Clone, Copy)]
 pub(super) struct Chunk {
     smem: Smem,
+    /// In lane `w`, the items of the groups of warps `0..=w`; beyond the last warp, of all groups.
+    ends: u64,
     /// Items of all groups.
     items: u64,
 }
@@ -45,36 +45,58 @@ impl Chunk {
     #[inline(always)]
     pub(super) unsafe fn number(smem: Smem, scaled: ScaledGroup, thread: u32) -> Self {
         let (warp, lane) = (thread / 32, thread % 32);
-        let own = u64::from(atoms::count(scaled.group.rows));
+        let word = |array: u32| smem.at(array + thread * 4);
         // SAFETY: every thread writes its own entry, and all meet before anyone reads.
         unsafe {
-            let inside = warp::inclusive_sum_u64(own, lane);
+            // A group has at most 2^26 items, so those of a warp fit.
+            let end = warp::inclusive_sum(atoms::count(scaled.group.rows), lane);
+            ldst::store_shared_u32(word(ENDS), end);
+            ldst::store_shared_u32(word(FIRST_ROWS), scaled.group.first_row);
+            ldst::store_shared_u32(word(ROWS), scaled.group.rows);
+            ldst::store_shared_u32(word(FIRST_SCALE_ROWS), scaled.first_scale_row);
             if lane == 31 {
-                ldst::store_shared_u64(smem.at(TOTALS + warp * 8), inside);
+                ldst::store_shared_u32(smem.at(TOTALS + warp * 4), end);
             }
-            ldst::store_shared_u32(smem.at(FIRST_ROWS + thread * 4), scaled.group.first_row);
-            ldst::store_shared_u32(smem.at(ROWS + thread * 4), scaled.group.rows);
-            ldst::store_shared_u32(smem.at(FIRST_SCALE_ROWS + thread * 4), scaled.first_scale_row);
             sync::cta_sync();
-            let total =
-                if lane < WARPS { ldst::load_shared_u64(smem.at(TOTALS + lane * 8)) } else { 0 };
-            let totals = warp::inclusive_sum_u64(total, lane);
-            let before = warp::broadcast_u64(totals - total, warp);
-            ldst::store_shared_u64(smem.at(ENDS + thread * 8), before + inside);
-            sync::cta_sync();
-            Self { smem, items: warp::broadcast_u64(totals, 31) }
+            let (mut ends, mut items) = (0, 0);
+            let mut other = 0;
+            while other < WARPS {
+                let totals = ldst::load_shared_u32x4(smem.at(TOTALS + other * 4));
+                let mut i = 0;
+                while i < 4 {
+                    items += u64::from(totals[i as usize]);
+                    if other + i <= lane {
+                        ends = items;
+                    }
+                    i += 1;
+                }
+                other += 4;
+            }
+            Self { smem, ends, items }
         }
     }
 
-    /// Executed by: warp, converged. The group that holds item `index`, which is below `items`.
+    /// Executed by: warp, converged. Item `index`, which is below `items`, and its group.
     #[inline(always)]
-    unsafe fn owner(&self, index: u64, lane: u32) -> u32 {
+    unsafe fn find(&self, index: u64, k_block: u32, lane: u32) -> Work {
         // SAFETY: the table is complete; the warp is converged, by contract.
         unsafe {
-            let last = ldst::load_shared_u64(self.smem.at(ENDS + (lane * SPAN + SPAN - 1) * 8));
-            let span = warp::ballot(last > index).trailing_zeros() * SPAN;
-            let end = ldst::load_shared_u64(self.smem.at(ENDS + (span + lane % SPAN) * 8));
-            span + warp::ballot(end > index).trailing_zeros()
+            let warp = warp::ballot(self.ends > index).trailing_zeros();
+            let before = if warp == 0 { 0 } else { warp::broadcast_u64(self.ends, warp - 1) };
+            let inside = (index - before) as u32;
+            let end = ldst::load_shared_u32(self.smem.at(ENDS + (warp * 32 + lane) * 4));
+            let owner = warp::ballot(end > inside).trailing_zeros();
+            let end = warp::broadcast(end, owner);
+            let word =
+                |array: u32| ldst::load_shared_u32(self.smem.at(array + (warp * 32 + owner) * 4));
+            let rows = word(ROWS);
+            Work {
+                item: atoms::item(atoms::count(rows) - (end - inside), rows),
+                first_row: word(FIRST_ROWS),
+                rows,
+                first_scale_row: word(FIRST_SCALE_ROWS),
+                k_block,
+            }
         }
     }
 }
@@ -112,21 +134,7 @@ impl Walk {
             return None;
         }
         // SAFETY: the item is one of the chunk's, and the warp is converged, by contract.
-        let work = unsafe {
-            let owner = chunk.owner(self.item, lane);
-            let word = |array: u32| ldst::load_shared_u32(chunk.smem.at(array + owner * 4));
-            let rows = word(ROWS);
-            let end = ldst::load_shared_u64(chunk.smem.at(ENDS + owner * 8));
-            // A group has fewer than 2^26 items.
-            let index = atoms::count(rows) - (end - self.item) as u32;
-            Work {
-                item: atoms::item(index, rows),
-                first_row: word(FIRST_ROWS),
-                rows,
-                first_scale_row: word(FIRST_SCALE_ROWS),
-                k_block: self.k_block,
-            }
-        };
+        let work = unsafe { chunk.find(self.item, self.k_block, lane) };
         self.item += self.item_stride;
         self.k_block += self.k_block_stride;
         if self.k_block >= self.k_blocks {

@@ -1,10 +1,12 @@
 //! What instructions are lowered to. Registers are slots of a warp's register file.
 
 mod bulk_store;
+mod mma_sync;
 mod operand;
 mod tcgen05;
 
 pub use bulk_store::BulkStore;
+pub use mma_sync::MmaSync;
 pub use operand::*;
 pub use tcgen05::Tcgen05;
 
@@ -295,6 +297,7 @@ pub enum Op {
         c: Src,
     },
     BulkStore(BulkStore),
+    MmaSync(MmaSync),
     Tcgen05(Tcgen05),
 }
 

@@ -272,6 +272,10 @@ pub enum HalfOp {
     MaxNan,
     Neg,
     Abs,
+    /// The larger as unsigned integers (`max.u16x2`).
+    MaxUnsigned,
+    /// The smaller as unsigned integers (`min.u16x2`).
+    MinUnsigned,
 }
 
 /// How `shfl.sync` picks a lane.

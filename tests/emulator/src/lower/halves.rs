@@ -1,4 +1,5 @@
-//! Lowering of arithmetic on f16 and bf16, alone and in pairs (PTX ISA 9.7.3 and 9.7.4).
+//! Lowering of arithmetic on f16 and bf16, alone and in pairs (PTX ISA 9.7.3 and 9.7.4), and of the larger and smaller
+//! of pairs of 16-bit integers (9.7.1, `max` and `min`).
 
 use super::names::Operands;
 use crate::ir::{HalfOp, Op};
@@ -13,6 +14,16 @@ pub(super) fn lower(parts: &[&str], o: &mut Operands<'_>) -> Result<Option<Op>, 
         "f16x2" => (Half::F16, true),
         "bf16" => (Half::Bf16, false),
         "bf16x2" => (Half::Bf16, true),
+        "u16x2" => {
+            let op = match (*name, rest) {
+                ("max", []) => HalfOp::MaxUnsigned,
+                ("min", []) => HalfOp::MinUnsigned,
+                _ => return Ok(None),
+            };
+            let (d, a, b) = (o.d()?, o.s()?, o.s()?);
+            // Halves of integers: the kind of float is not looked at.
+            return Ok(Some(Op::Half { op, half: Half::F16, pair: true, d, a, b, c: b }));
+        }
         _ => return Ok(None),
     };
     let (op, sources) = match (*name, rest) {

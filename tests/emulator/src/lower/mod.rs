@@ -3,6 +3,7 @@
 mod asynchronous;
 mod bulk_store;
 mod halves;
+mod mma_sync;
 mod names;
 mod scalar;
 mod tcgen05;
@@ -96,7 +97,14 @@ fn lower_kernel(module: &Module, kernel: &Kernel) -> Result<Code, SyntaxError> {
                 names.registers(class, name, *count, *line)?;
             }
             Statement::Instruction(instruction) => {
-                let inst = lower_instruction(instruction, &mut names, &mut opcodes)?;
+                let mut inst = lower_instruction(instruction, &mut names, &mut opcodes)?;
+                if let Op::MmaSync(op) = &mut inst.op {
+                    op.family = mma_sync::family(&module.target).ok_or_else(|| {
+                        let message =
+                            format!("the rule of mma.sync on `{}` is not known", module.target);
+                        SyntaxError::new(inst.line, message)
+                    })?;
+                }
                 if matches!(inst.op, Op::Tcgen05(_)) && !tcgen05::exists_on(&module.target) {
                     let message = format!("`{}` has no tcgen05", module.target);
                     return Err(SyntaxError::new(inst.line, message));
@@ -135,6 +143,7 @@ fn lower_instruction(
     let mut operands = names::Operands::new(names, &instruction.operands, &instruction.opcode);
     let lowered = match parts[0] {
         "tcgen05" => tcgen05::lower(&parts, &mut operands)?,
+        "mma" => mma_sync::lower(&parts, &mut operands)?,
         _ => match scalar::lower(&parts, &mut operands)? {
             Some(op) => Some(op),
             None => match halves::lower(&parts, &mut operands)? {

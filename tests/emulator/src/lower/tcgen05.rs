@@ -103,7 +103,10 @@ fn load_store(name: &str, shape: &str, count: &str, o: &mut Operands<'_>) -> Low
     let needed = (count * shape.registers()) as usize;
     let mut split = |o: &mut Operands<'_>| -> Result<(), SyntaxError> {
         if let TmemShape::B16x32x2 { split } = &mut shape {
-            *split = o.constant()? as u32;
+            *split = match o.constant()? {
+                columns @ 0..=512 => columns as u32,
+                _ => return o.fail("the second half begins beyond tensor memory"),
+            };
         }
         Ok(())
     };

@@ -130,6 +130,10 @@ impl Cluster<'_> {
         (cta, pieces): (usize, Vec<Piece>),
         line: u32,
     ) -> Step<()> {
+        // A swizzle may reach beyond the end of a box that is no multiple of its pattern.
+        for piece in &pieces {
+            self.in_shared(cta, piece.shared, piece.bytes as u64, line, "copy")?;
+        }
         let at = self.bulk_thread(w, lane);
         let thread = &mut self.stores.threads[at];
         thread.issued += 1;

@@ -280,7 +280,8 @@ impl<'a> Cluster<'a> {
             let warp = &self.warps[w];
             let runnable = warp.runnable();
             if runnable == 0 || budget == 0 {
-                return Ok(progress);
+                // Whoever could go on has not been stopped, even if its turn went to lanes that were.
+                return Ok(progress || runnable != 0);
             }
             // The lanes that are behind go first, so that the others are caught up with; now and then
             // those in front do, in case the ones behind wait for them.

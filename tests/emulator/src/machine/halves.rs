@@ -26,6 +26,8 @@ impl Cluster<'_> {
                 HalfOp::Max => half.pairwise(a, b, Half::max),
                 HalfOp::MinNan => half.pairwise(a, b, Half::min_nan),
                 HalfOp::MaxNan => half.pairwise(a, b, Half::max_nan),
+                HalfOp::MaxUnsigned => half.pairwise(a, b, |_, x, y| x.max(y)),
+                HalfOp::MinUnsigned => half.pairwise(a, b, |_, x, y| x.min(y)),
                 HalfOp::Neg => half.pairwise(a, a, |half, x, _| half.neg(x)),
                 HalfOp::Abs => half.pairwise(a, a, |half, x, _| half.abs(x)),
             };

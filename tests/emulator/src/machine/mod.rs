@@ -14,6 +14,7 @@ mod cta;
 mod grid;
 mod halves;
 mod mbarrier;
+mod mma_sync;
 mod operand;
 mod step;
 mod sync;

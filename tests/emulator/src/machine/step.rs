@@ -175,6 +175,7 @@ impl Cluster<'_> {
             Op::Half { op, half, pair, d, a, b, c } => {
                 self.half_op(w, lanes, (*op, *half, *pair), *d, [*a, *b, *c]);
             }
+            Op::MmaSync(op) => return self.mma_sync_op(w, inst, op, lanes),
             Op::BulkStore(op) => return self.bulk_store_op(w, inst, op, lanes),
             Op::Tcgen05(op) => return self.tcgen05_op(w, inst, op, lanes),
         }

@@ -57,27 +57,11 @@ fn describes_eight_rows(lines: &[Line<'_>], line: &Line<'_>) -> bool {
 /// Copies of boxes: coordinates, destination, mask.
 fn copies(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     let line = &lines[i];
+    let stores = line.opcode.contains(".global.shared::cta");
     if line.is("cp.async.bulk.tensor") {
-        let source = line.operands[1];
-        if let Some((map, coordinates)) = source.split_once('{')
-            && let Some((coordinates, end)) = coordinates.split_once('}')
-        {
-            let mut axes: Vec<&str> = coordinates.split(", ").collect();
-            axes.swap(0, 1);
-            let swapped = format!("{map}{{{}}}{end}", axes.join(", "));
-            to.push(replace(line, "box-coordinates", line.with_operand(1, &swapped)));
-            axes.swap(0, 1);
-            for (axis, coordinate) in axes.iter().enumerate() {
-                let mut moved = axes.clone();
-                moved[axis] = "moved";
-                let operand = format!("{map}{{{}}}{end}", moved.join(", "));
-                let text = format!(
-                    "\t{{ .reg .b32 moved; add.s32 moved, {coordinate}, 1; {} }}",
-                    line.with_operand(1, &operand).trim()
-                );
-                to.push(replace(line, "box-coordinates", text));
-            }
-        }
+        coordinates(line, usize::from(!stores), to);
+    }
+    if line.is("cp.async.bulk.tensor") && !stores {
         let destination = line.operands[0].trim_end_matches(']');
         let moved = format!("{destination}+1024]");
         to.push(replace(line, "box-destination", line.with_operand(0, &moved)));
@@ -99,6 +83,29 @@ fn copies(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
         }
         let moved = format!("{}+4]", from.trim_end_matches(']'));
         to.push(replace(line, "copy-source", line.with_operand(1, &moved)));
+    }
+}
+
+/// Coordinates of a box, in an operand: exchanged, and one further.
+fn coordinates(line: &Line<'_>, operand: usize, to: &mut Vec<Mutant>) {
+    let Some((map, rest)) = line.operands[operand].split_once('{') else { return };
+    let Some((axes, end)) = rest.split_once('}') else { return };
+    let mut axes: Vec<&str> = axes.split(", ").collect();
+    if axes.len() > 1 {
+        axes.swap(0, 1);
+        let swapped = format!("{map}{{{}}}{end}", axes.join(", "));
+        to.push(replace(line, "box-coordinates", line.with_operand(operand, &swapped)));
+        axes.swap(0, 1);
+    }
+    for (axis, coordinate) in axes.iter().enumerate() {
+        let mut moved = axes.clone();
+        moved[axis] = "moved";
+        let changed = format!("{map}{{{}}}{end}", moved.join(", "));
+        let text = format!(
+            "\t{{ .reg .b32 moved; add.s32 moved, {coordinate}, 1; {} }}",
+            line.with_operand(operand, &changed).trim()
+        );
+        to.push(replace(line, "box-coordinates", text));
     }
 }
 

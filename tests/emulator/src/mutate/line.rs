@@ -74,7 +74,8 @@ fn inside(lines: &[Line<'_>], index: usize) -> bool {
 }
 
 fn instruction<'a>(index: usize, text: &'a str, entry: &'a str) -> Option<Line<'a>> {
-    let code = text.trim().strip_suffix(';')?;
+    let code = text.split("//").next().unwrap_or(text);
+    let code = code.trim().strip_suffix(';')?;
     if code.starts_with(['.', '{', '}', '$', '/']) || code.contains(';') {
         return None;
     }

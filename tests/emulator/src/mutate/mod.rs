@@ -6,6 +6,7 @@
 //! a wait that waits longer, the factors of a product exchanged, a bound that only chooses between two loops
 //! with the same result.
 
+mod blackwell;
 mod control;
 mod data;
 mod line;
@@ -72,6 +73,7 @@ pub fn all(text: &str) -> Vec<(String, Mutant)> {
     sync::mutants(&lines, &mut mutants);
     data::mutants(&lines, &mut mutants);
     control::mutants(&lines, &mut mutants);
+    blackwell::mutants(&lines, &mut mutants);
     mutants.retain(|mutant| mutant.before != mutant.after);
     mutants.sort_by_key(|mutant| mutant.line);
     let mut seen = BTreeSet::new();

@@ -352,8 +352,8 @@ impl Parser {
             Token::Int(value) => Operand::Int(value),
             Token::F32(bits) => Operand::F32(bits),
             Token::F64(bits) => Operand::F64(bits),
-            Token::Word(word) if word == "_" => Operand::Sink,
             Token::Word(word) if self.take('|') => Operand::Pair(word, self.word()?),
+            Token::Word(word) if word == "_" => Operand::Sink,
             Token::Word(word) => Operand::Name(word),
             other => {
                 self.at -= 1;

@@ -107,7 +107,7 @@ impl Cluster<'_> {
             Tcgen05::Ld { shape, d, m } => self.issue_load(w, (*shape, d, *m), line)?,
             Tcgen05::St { shape, a, m } => self.issue_store(w, (*shape, a, *m), line)?,
             Tcgen05::WaitLd => self.wait_loads(w)?,
-            Tcgen05::WaitSt => self.wait_stores(w)?,
+            Tcgen05::WaitSt => self.wait_stores(w),
             _ => {}
         }
         Ok(Flow::Advance(u32::MAX))

@@ -34,11 +34,25 @@ struct Transfer {
     column: u32,
     seen: Seen,
     now: Epoch,
+    registers: usize,
     /// Where a load goes.
     to: Vec<u32>,
     /// What a store writes, or a load has read.
     rows: Vec<Row>,
     performed: bool,
+}
+
+impl Transfer {
+    /// By register and lane of the warp, (lane, column) of tensor memory.
+    fn places(&self) -> impl Iterator<Item = [(u32, u32); 32]> + use<> {
+        let (shape, first_lane, first) = (self.shape, self.lane, self.column);
+        (0..self.registers as u32).map(move |register| {
+            std::array::from_fn(|l| {
+                let (lane, column) = shape.place(l as u32, register);
+                (first_lane + lane, first + column)
+            })
+        })
+    }
 }
 
 /// What a warp has to do with tensor memory.
@@ -112,7 +126,8 @@ impl Cluster<'_> {
             self.warps[w].set(register, u32::MAX, &[POISON & 0xFFFF_FFFF; 32]);
         }
         load.to = d.to_vec();
-        load.rows = vec![[0; 32]; d.len()];
+        load.registers = d.len();
+        self.check_transfer(w, &load, true)?;
         if self.at_once() {
             self.perform_load(w, &mut load)?;
         }
@@ -128,8 +143,10 @@ impl Cluster<'_> {
     ) -> Step<()> {
         let mut store = self.transfer(w, shape, m, false, line)?;
         store.rows = a.iter().map(|&a| self.row(w, a)).collect();
+        store.registers = a.len();
+        self.check_transfer(w, &store, false)?;
         if self.at_once() {
-            self.perform_store(w, &mut store)?;
+            self.perform_store(w, &mut store);
         }
         self.warps[w].tensor.storing.push(store);
         Ok(())
@@ -189,53 +206,56 @@ impl Cluster<'_> {
             atomic: false,
         };
         let (to, rows) = (Vec::new(), Vec::new());
-        Ok(Transfer { shape, lane, column, seen, now, to, rows, performed: false })
+        Ok(Transfer { shape, lane, column, seen, now, registers: 0, to, rows, performed: false })
+    }
+
+    /// Checks the places of a transfer, and its order, which is the same whenever it happens.
+    fn check_transfer(&mut self, w: usize, work: &Transfer, loads: bool) -> Step<()> {
+        let (cta, line) = (self.warps[w].cta, work.now.line);
+        let what = if loads { "tcgen05.ld" } else { "tcgen05.st" };
+        let columns: BTreeSet<u32> = work.places().flatten().map(|(_, column)| column).collect();
+        for column in columns {
+            let area = Area { cta, column, columns: 1 };
+            self.in_tensor(area, &work.seen, line, what)?;
+        }
+        let (view, tensor) = (&work.seen.view, &mut self.ctas[cta].tensor);
+        let mut found = None;
+        for (lane, column) in work.places().flatten() {
+            let conflict = if loads {
+                tensor.note_read(lane, column, 1, view, work.now)
+            } else {
+                tensor.note_write(lane, column, 1, view, work.now)
+            };
+            found = found.or(conflict);
+        }
+        self.tensor_conflict(found, &work.seen, line, what)
     }
 
     fn perform_load(&mut self, w: usize, load: &mut Transfer) -> Step<()> {
-        self.perform_transfer(w, load, true)
-    }
-
-    fn perform_store(&mut self, w: usize, store: &mut Transfer) -> Step<()> {
-        self.perform_transfer(w, store, false)
-    }
-
-    fn perform_transfer(&mut self, w: usize, work: &mut Transfer, loads: bool) -> Step<()> {
-        let (cta, line) = (self.warps[w].cta, work.now.line);
-        let what = if loads { "tcgen05.ld" } else { "tcgen05.st" };
-        let view = work.seen.view.clone();
-        let registers = 0..work.rows.len() as u32;
-        let shape = work.shape;
-        let places = |i: u32| (0..32).map(move |l| shape.place(l, i));
-        let columns: BTreeSet<u32> = registers.flat_map(places).map(|(_, column)| column).collect();
-        for column in columns {
-            let area = Area { cta, column: work.column + column, columns: 1 };
-            self.in_tensor(area, &work.seen, line, what)?;
+        let tensor = &self.ctas[self.warps[w].cta].tensor;
+        let mut known = true;
+        let mut value = |(lane, column)| {
+            let word = tensor.get(lane, column);
+            known &= word.is_some();
+            u64::from(word.unwrap_or(POISON as u32))
+        };
+        load.rows = load.places().map(|places| places.map(&mut value)).collect();
+        load.performed = true;
+        if known {
+            return Ok(());
         }
-        let (mut known, mut found) = (true, None);
-        for i in 0..work.rows.len() {
-            for l in 0..32 {
-                let (row, column) = work.shape.place(l, i as u32);
-                let (lane, column) = (work.lane + row, work.column + column);
-                let tensor = &mut self.ctas[cta].tensor;
-                let conflict = if loads {
-                    let word = tensor.get(lane, column);
-                    known &= word.is_some();
-                    work.rows[i][l as usize] = u64::from(word.unwrap_or(POISON as u32));
-                    tensor.note_read(lane, column, 1, &view, work.now)
-                } else {
-                    tensor.put(lane, column, work.rows[i][l as usize] as u32);
-                    tensor.note_write(lane, column, 1, &view, work.now)
-                };
-                found = found.or(conflict);
+        let message = "tcgen05.ld reads tensor memory that nothing has written".to_owned();
+        self.report(ReportKind::Uninitialised, vec![load.now.line], message)
+    }
+
+    fn perform_store(&mut self, w: usize, store: &mut Transfer) {
+        let tensor = &mut self.ctas[self.warps[w].cta].tensor;
+        for (places, row) in store.places().zip(&store.rows) {
+            for ((lane, column), value) in places.into_iter().zip(row) {
+                tensor.put(lane, column, *value as u32);
             }
         }
-        work.performed = true;
-        if !known {
-            let message = "tcgen05.ld reads tensor memory that nothing has written".to_owned();
-            self.report(ReportKind::Uninitialised, vec![line], message)?;
-        }
-        self.tensor_conflict(found, &work.seen.clone(), line, what)
+        store.performed = true;
     }
 
     /// `wait::ld`: the registers hold what was loaded.
@@ -254,14 +274,13 @@ impl Cluster<'_> {
     }
 
     /// `wait::st`: the stores are complete.
-    pub(super) fn wait_stores(&mut self, w: usize) -> Step<()> {
+    pub(super) fn wait_stores(&mut self, w: usize) {
         for mut store in std::mem::take(&mut self.warps[w].tensor.storing) {
             if !store.performed {
-                self.perform_store(w, &mut store)?;
+                self.perform_store(w, &mut store);
             }
         }
         let stores = &mut self.warps[w].tensor.stores;
         stores.done = stores.count;
-        Ok(())
     }
 }

@@ -1,0 +1,132 @@
+//! Which tiles a CTA computes where rows have block scales and tiles are as high as their expert needs.
+//!
+//! As in [`super::schedule`], all groups' tiles stand in one list, the CTAs of a cluster take neighbours along the
+//! columns, and one warp walks the tables with a lane for each group.
+
+use super::raster;
+use super::scaled_tables::ScaledTables;
+use super::token_tiles;
+use super::work::{Inbox, Outbox, Work};
+use crate::ptx::{sreg, warp};
+
+/// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the other eight.
+const EXPERT_BITS: u32 = 24;
+const _: () = assert!(token_tiles::MAX >> (32 - EXPERT_BITS) == 0);
+
+/// One tile of the output.
+#[derive(Clone, Copy)]
+pub(crate) struct ScaledWork {
+    /// Expert, the index of its weights.
+    pub(crate) expert: u32,
+    /// First packed row.
+    pub(crate) row: u32,
+    /// Rows of the tile that belong to the expert. 0 ends the list.
+    pub(crate) rows: u32,
+    /// Column block.
+    pub(crate) col_block: u32,
+    /// Whether to store the tile, or only to keep the cluster company.
+    pub(crate) stored: bool,
+    /// Scale row of the first row.
+    pub(crate) scale_row: u32,
+}
+
+impl ScaledWork {
+    /// Ends the list.
+    const END: Self =
+        Self { expert: 0, row: 0, rows: 0, col_block: 0, stored: false, scale_row: 0 };
+
+    /// The item in the four words of a [`Work`]: its rows go with the expert, the scale row takes the place of its
+    /// two numbers of rows.
+    #[inline(always)]
+    const fn packed(self) -> Work {
+        Work {
+            expert: self.expert | self.rows << EXPERT_BITS,
+            row: self.row,
+            rows: self.scale_row & 0xFFFF,
+            stored_rows: self.scale_row >> 16,
+            col_block: self.col_block | (self.stored as u32) << 31,
+        }
+    }
+
+    /// Executed by: warp, converged.
+    #[inline(always)]
+    pub(crate) unsafe fn take(inbox: &mut Inbox, lane: u32) -> Self {
+        // SAFETY: as the caller's.
+        let packed = unsafe { inbox.take(lane) };
+        Self {
+            expert: packed.expert & ((1 << EXPERT_BITS) - 1),
+            row: packed.row,
+            rows: packed.expert >> EXPERT_BITS,
+            col_block: packed.col_block & (u32::MAX >> 1),
+            stored: packed.col_block >> 31 != 0,
+            scale_row: packed.rows | packed.stored_rows << 16,
+        }
+    }
+}
+
+/// How the rows of an expert are cut into tiles.
+pub(crate) trait RowTiles {
+    /// Rows from one tile's first row to the next one's, for an expert of `rows` rows, not 0.
+    fn height(rows: u32) -> u32;
+
+    /// Number of tiles of an expert.
+    #[inline(always)]
+    fn count(rows: u32) -> u32 {
+        raster::blocks(rows, Self::height(rows))
+    }
+}
+
+/// Executed by: warp, converged. Posts this CTA's tiles, `TILE_N` columns wide, then [`ScaledWork::END`].
+/// All CTAs of a cluster post the same number of items, with the same rows.
+#[inline(always)]
+pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u32>(
+    tables: &ScaledTables,
+    outbox: &mut Outbox,
+    lane: u32,
+) {
+    let col_blocks = raster::blocks(tables.problem.problem.n, TILE_N);
+    let entry_cols = raster::blocks(col_blocks, CLUSTER);
+    let clusters = u64::from(sreg::ctas() / CLUSTER);
+    let mut next = u64::from(sreg::cta() / CLUSTER);
+    let mut before = 0u64;
+    let mut first = 0;
+    while first < tables.experts {
+        // SAFETY: the warp is converged, by contract; loops and branches below are warp-uniform.
+        unsafe {
+            let scaled = tables.group(first + lane);
+            let group = scaled.group;
+            let tiles = u64::from(T::count(group.rows)) * u64::from(entry_cols);
+            let end = before + warp::inclusive_sum_u64(tiles, lane);
+            let chunk_end = warp::broadcast_u64(end, 31);
+            while next < chunk_end {
+                let owner = warp::ballot(end > next).trailing_zeros();
+                let start = warp::broadcast_u64(end - tiles, owner);
+                let rows = warp::broadcast(group.rows, owner);
+                let first_row = warp::broadcast(group.first_row, owner);
+                let first_scale_row = warp::broadcast(scaled.first_scale_row, owner);
+                // The host bounds the tiles of one group by u32::MAX.
+                let index = (next - start) as u32;
+                let (row_block, entry_col) = raster::tile(index, T::count(rows), entry_cols);
+                let height = T::height(rows);
+                let above = row_block * height;
+                let left = rows - above;
+                let col_block = entry_col * CLUSTER + sreg::cta_rank();
+                let stored = col_block < col_blocks;
+                let work = ScaledWork {
+                    expert: first + owner,
+                    row: first_row + above,
+                    rows: if left < height { left } else { height },
+                    col_block: if stored { col_block } else { col_blocks - 1 },
+                    stored,
+                    scale_row: first_scale_row + above,
+                };
+                outbox.post(work.packed(), lane);
+                next += clusters;
+            }
+            before = chunk_end;
+        }
+        first += 32;
+    }
+    // SAFETY: the warp is converged, by contract.
+    unsafe { outbox.post(ScaledWork::END.packed(), lane) }
+}
