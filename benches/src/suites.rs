@@ -6,17 +6,20 @@ use crate::measure::{Subject, measure};
 use crate::record::CaseRecord;
 use crate::shapes::{Case, GROUPS, Group, cases, quant_cases, quant_name};
 use crate::timer::Timer;
-use crate::verify::{Verified, verify, verify_quant};
+use crate::verify::{Verified, verify, verify_mxfp8, verify_quant};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use expert_gemm::{Device, ElementType, GroupStatus, Stream};
-use expert_gemm_kernels::abi::Variant;
+use expert_gemm_kernels::abi::{Op, VARIANTS, Variant};
 use expert_gemm_tests::guarded::Around;
+use expert_gemm_tests::mx::gemm_device::{DeviceMx, MxWeights};
+use expert_gemm_tests::mx::gemm_problem::{MxProblem, MxSpec};
 use expert_gemm_tests::mx::quant_device::DeviceQuant;
 use expert_gemm_tests::mx::quant_problem::{QuantProblem, QuantSpec};
 use expert_gemm_tests::mx::routing::MxRouting;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::Routing;
+use std::sync::Arc;
 
 /// Rows whose outputs are compared with the models.
 const SAMPLED_ROWS: usize = 4;
@@ -29,9 +32,24 @@ pub enum Suite {
     Fp8,
     /// `es_sm100_mxfp8_blockscaled_grouped_quant`
     Mxfp8Quant,
+    /// `es_sm100_mxfp8_blockscaled_grouped_mm`
+    Mxfp8Mm,
 }
 
 impl Suite {
+    const fn op(self) -> Op {
+        match self {
+            Self::Fp8 => Op::Fp8BlockwiseGroupedMm,
+            Self::Mxfp8Quant => Op::Mxfp8GroupedQuant,
+            Self::Mxfp8Mm => Op::Mxfp8GroupedMm,
+        }
+    }
+
+    /// Whether a kernel of the operation runs on devices of this compute capability.
+    pub fn runs_on(self, capability: (u32, u32)) -> bool {
+        VARIANTS.iter().any(|v| v.op == self.op() && v.arch.runs_on(capability))
+    }
+
     /// Measures the cases whose name is `wanted`.
     ///
     /// # Errors
@@ -45,12 +63,13 @@ impl Suite {
     ) -> Result<Vec<CaseRecord>> {
         let mut records = Vec::new();
         match self {
-            Self::Fp8 => {
+            Self::Fp8 | Self::Mxfp8Mm => {
+                let product = if self == Self::Fp8 { fp8 } else { mxfp8 };
                 for group in GROUPS {
                     let wanted: Vec<Case> =
                         cases(group).into_iter().filter(|case| wanted(&case.to_string())).collect();
                     if !wanted.is_empty() {
-                        records.extend(fp8(device, timer, group, &wanted, sustained)?);
+                        records.extend(product(device, timer, group, &wanted, sustained)?);
                     }
                 }
             }
@@ -165,5 +184,56 @@ impl Subject for Quantiser {
     fn verify(&self) -> Result<(GroupStatus, Verified)> {
         let outcome = self.on_device.outcome()?;
         Ok((outcome.status, verify_quant(&self.problem, &outcome.output, SAMPLED_ROWS)))
+    }
+}
+
+fn mxfp8(
+    device: &Device,
+    timer: &Timer,
+    group: Group,
+    cases: &[Case],
+    sustained: bool,
+) -> Result<Vec<CaseRecord>> {
+    let spec = MxSpec {
+        experts: group.experts,
+        n: group.projection.n,
+        k: group.projection.k,
+        seed: SEED,
+        ..MxSpec::PLAIN
+    };
+    let routed = |rows: Vec<u32>| MxRouting::packed(Routing::packed(rows));
+    let mut problem = MxProblem::new(spec, routed(vec![0; group.experts]));
+    let weights = Arc::new(MxWeights::new(device, &problem, Around::Nothing)?);
+    cases
+        .iter()
+        .map(|case| {
+            problem.reroute(routed(case.rows_per_expert.clone()));
+            let weights = Arc::clone(&weights);
+            let on_device = DeviceMx::with_weights(device, &problem, Around::Nothing, weights)?;
+            let subject = Mxfp8Product { problem: &problem, on_device };
+            measure(timer, case.to_string(), work(case).mxfp8(), &subject, sustained)
+                .with_context(|| case.to_string())
+        })
+        .collect()
+}
+
+struct Mxfp8Product<'a> {
+    problem: &'a MxProblem,
+    on_device: DeviceMx,
+}
+
+impl Subject for Mxfp8Product<'_> {
+    fn variant(&self) -> &'static Variant {
+        self.on_device.prepared().plan().variant()
+    }
+
+    fn launch(&self, stream: Stream) -> expert_gemm::Result<()> {
+        self.on_device.launch(stream)
+    }
+
+    fn verify(&self) -> Result<(GroupStatus, Verified)> {
+        let outcome = self.on_device.outcome()?;
+        let arch = self.variant().arch;
+        Ok((outcome.status, verify_mxfp8(self.problem, arch, &outcome.output, SAMPLED_ROWS)))
     }
 }

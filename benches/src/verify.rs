@@ -1,7 +1,9 @@
 //! How right an output is, judged by some of its rows.
 
-use expert_gemm_kernels::abi::scale_atoms;
+use expert_gemm_kernels::abi::{Arch, scale_atoms};
 use expert_gemm_tests::metrics::relative_frobenius;
+use expert_gemm_tests::mx::gemm_model;
+use expert_gemm_tests::mx::gemm_problem::{MxProblem, MxRow};
 use expert_gemm_tests::mx::quant_model::{QuantOutput, quantise};
 use expert_gemm_tests::mx::quant_problem::QuantProblem;
 use expert_gemm_tests::narrow::widen;
@@ -25,8 +27,7 @@ pub fn sample(routing: &Routing, count: usize) -> Vec<(usize, usize)> {
     let owned: Vec<(usize, usize)> = (0..routing.experts())
         .flat_map(|expert| routing.rows_of(expert).map(move |row| (expert, row)))
         .collect();
-    let count = count.min(owned.len());
-    (0..count).map(|i| owned[(i * owned.len() + owned.len() / 2) / count]).collect()
+    evenly(&owned, count).collect()
 }
 
 /// Compares `count` rows of an output with the bit model, and with the exact result if `exact`.
@@ -60,6 +61,23 @@ pub fn verify_quant(problem: &QuantProblem, output: &QuantOutput, count: usize) 
         sampled += codes.len() + scales.len();
     }
     Verified { equal, sampled, relative_error: None }
+}
+
+/// Compares `count` rows of an MXFP8 product with the bit model of the kernel's family.
+pub fn verify_mxfp8(problem: &MxProblem, arch: Arch, output: &[u16], count: usize) -> Verified {
+    let n = problem.spec.n;
+    let owned = problem.owned();
+    let rows: Vec<MxRow> = evenly(&owned, count).collect();
+    let modelled = gemm_model::rows(problem, arch, &rows);
+    let got = rows.iter().flat_map(|at| &output[at.row * n..][..n]);
+    let equal = got.zip(&modelled).filter(|(got, want)| got == want).count();
+    Verified { equal, sampled: modelled.len(), relative_error: None }
+}
+
+/// At most `count` of some elements, spread evenly.
+fn evenly<T: Copy>(all: &[T], count: usize) -> impl Iterator<Item = T> {
+    let count = count.min(all.len());
+    (0..count).map(move |i| all[(i * all.len() + all.len() / 2) / count])
 }
 
 #[cfg(test)]
@@ -101,5 +119,16 @@ mod tests {
         let judged = verify_quant(&problem, &right, 5);
         assert_eq!((judged.equal, judged.sampled), (5 * (256 + 8), 5 * (256 + 8)));
         assert_eq!(verify_quant(&problem, &empty, 5).equal, 0);
+    }
+
+    #[test]
+    fn a_product_is_judged_by_the_model_of_its_family() {
+        use expert_gemm_tests::mx::gemm_problem::MxSpec;
+        let problem = MxSpec { total_rows: 40, ..MxSpec::PLAIN }.build();
+        let output = gemm_model::rows(&problem, Arch::Sm90a, &problem.owned());
+        let right = verify_mxfp8(&problem, Arch::Sm90a, &output, 8);
+        assert_eq!((right.equal, right.sampled), (8 * 256, 8 * 256));
+        let other = vec![0x7FFF; output.len()];
+        assert_eq!(verify_mxfp8(&problem, Arch::Sm90a, &other, 8).equal, 0);
     }
 }

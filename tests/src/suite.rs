@@ -33,13 +33,21 @@ pub fn check_all<P: Sync>(
     assert!(complaints.is_empty(), "{} of {} problems failed", complaints.len(), problems.len());
 }
 
+const SEED: &str = "EXPERT_GEMM_SEED";
+const PROBLEMS: &str = "EXPERT_GEMM_PROBLEMS";
+
 /// The seeds of a fuzzing test: `EXPERT_GEMM_SEED` alone if it is set, else as many as `EXPERT_GEMM_PROBLEMS` or
 /// `default` say.
 pub fn seeds(default: u64) -> Vec<u64> {
-    match number("EXPERT_GEMM_SEED") {
+    match number(SEED) {
         Some(seed) => vec![seed],
-        None => (0..number("EXPERT_GEMM_PROBLEMS").unwrap_or(default)).collect(),
+        None => (0..number(PROBLEMS).unwrap_or(default)).collect(),
     }
+}
+
+/// Whether somebody asked for other seeds than those that the tests were made for.
+pub fn other_seeds() -> bool {
+    number(SEED).or(number(PROBLEMS)).is_some()
 }
 
 /// A number in the environment, decimal or after `0x` hexadecimal.

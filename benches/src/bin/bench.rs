@@ -14,7 +14,7 @@ use std::process::ExitCode;
 /// Measure the kernels on this machine's GPU
 #[derive(Parser)]
 struct Args {
-    /// Only these operations, separated by commas; by default all
+    /// Only these operations, separated by commas; by default all that this device can do
     #[arg(long, value_enum, value_delimiter = ',')]
     op: Vec<Suite>,
     /// Only cases whose name contains one of these, separated by commas
@@ -38,8 +38,14 @@ impl Args {
             && (self.cases.is_empty() || self.cases.iter().any(|part| name.contains(&**part)))
     }
 
-    fn suites(&self) -> &[Suite] {
-        if self.op.is_empty() { Suite::value_variants() } else { &self.op }
+    /// The operations that were asked for, or all that this device can do.
+    fn suites(&self, device: &Device) -> Vec<Suite> {
+        let able = |suite: &Suite| suite.runs_on(device.info().capability);
+        if self.op.is_empty() {
+            Suite::value_variants().iter().copied().filter(able).collect()
+        } else {
+            self.op.clone()
+        }
     }
 }
 
@@ -66,7 +72,7 @@ fn run(args: Args) -> Result<()> {
     print_header();
 
     let mut record = Record { meta: meta(&device, ceiling), cases: Vec::new() };
-    for suite in args.suites() {
+    for suite in args.suites(&device) {
         let wants = |name: &str| args.wants(name);
         record.cases.extend(suite.measure(&device, &timer, &wants, args.sustained)?);
     }

