@@ -48,14 +48,26 @@ impl Judged {
     /// Compares an output with the bit model: rows of one expert in every bit, rows of several against each
     /// of them, rows of none against `untouched`.
     pub fn compare(&self, problem: &HostProblem, got: &[u16], untouched: u16) -> BitDifference {
-        let n = problem.spec.n;
+        let model = |pairs: &[(usize, usize)]| wgmma_model::rows(problem, pairs);
+        compare_bits(problem, got, &self.expected(problem.spec.n, got, untouched, model))
+    }
+
+    /// What must be found, where `model` computes rows that are given with their experts. Where several experts
+    /// write a row, any of theirs is right: `got` picks among them.
+    pub fn expected(
+        &self,
+        n: usize,
+        got: &[u16],
+        untouched: u16,
+        model: impl FnOnce(&[(usize, usize)]) -> Vec<u16>,
+    ) -> Vec<u16> {
         let pairs: Vec<(usize, usize)> = self
             .writers
             .iter()
             .enumerate()
             .flat_map(|(row, experts)| experts.iter().map(move |&expert| (expert, row)))
             .collect();
-        let modelled = wgmma_model::rows(problem, &pairs);
+        let modelled = model(&pairs);
         let mut want = vec![untouched; got.len()];
         for (modelled, &(expert, row)) in modelled.chunks(n).zip(&pairs) {
             let columns = row * n..(row + 1) * n;
@@ -68,7 +80,7 @@ impl Judged {
                 }
             }
         }
-        compare_bits(problem, got, &want)
+        want
     }
 }
 

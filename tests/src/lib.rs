@@ -6,7 +6,8 @@
 //! | [`rng`], [`routing`], [`values`], [`quantise`], [`problem`] | problems, each reproducible from one `u64` |
 //! | [`wgmma_model`] | the Hopper tensor core, bit for bit, and the promotion of the kernel on top |
 //! | [`mod@reference`], [`bound`] | the exact sum in `f64`, and how far from it a correct kernel may be |
-//! | [`metrics`], [`judge`] | comparison of outputs, with reports that a person can read |
+//! | [`sweep`] | whole problems by tiles, on all cores |
+//! | [`metrics`], [`judge`], [`suite`] | comparison of outputs, with reports that a person can read |
 //! | [`mx`] | the MXFP8 operations: problems, models, judgement |
 //! | [`cpu`] | the CPU backend on such problems, and what it promises |
 //! | [`gpu`], [`guarded`] | device access, guard zones, and the rule for skipping without a GPU |
@@ -28,6 +29,7 @@ pub mod reference;
 pub mod rng;
 pub mod routing;
 pub mod suite;
+pub mod sweep;
 pub mod values;
 pub mod wgmma_model;
 

@@ -2,7 +2,9 @@
 
 use crate::narrow::widen;
 use crate::problem::HostProblem;
+use crate::routing::Routing;
 use core::fmt;
+use expert_gemm_kernels::abi::ElementType;
 
 /// Outcome of a comparison bit by bit.
 #[derive(Clone, PartialEq, Debug)]
@@ -61,13 +63,27 @@ impl fmt::Display for Difference {
 /// # Panics
 /// If the two have different lengths.
 pub fn compare_bits(problem: &HostProblem, got: &[u16], want: &[u16]) -> BitDifference {
+    compare_matrices(problem.spec.n, problem.spec.output, &problem.routing, got, want)
+}
+
+/// Compares two outputs of `n` columns in every bit.
+///
+/// # Panics
+/// If the two have different lengths.
+pub fn compare_matrices(
+    n: usize,
+    output: ElementType,
+    routing: &Routing,
+    got: &[u16],
+    want: &[u16],
+) -> BitDifference {
     assert_eq!(got.len(), want.len(), "outputs of different size");
     let differing = got.iter().zip(want).filter(|(got, want)| got != want).count();
     let first = got.iter().zip(want).position(|(got, want)| got != want).map(|at| {
-        let (row, column) = (at / problem.spec.n, at % problem.spec.n);
-        let value = |bits| (bits, widen(bits, problem.spec.output));
+        let (row, column) = (at / n, at % n);
+        let value = |bits| (bits, widen(bits, output));
         Difference {
-            expert: problem.routing.owners().get(row).copied().flatten(),
+            expert: routing.owners().get(row).copied().flatten(),
             row,
             column,
             got: value(got[at]),

@@ -240,7 +240,7 @@ impl fmt::Display for HostProblem {
 }
 
 /// `count` codes, each chunk from a stream of its own, so that threads can fill them in any order.
-fn codes(count: usize, values: Values, seed: u64, first_stream: u64) -> Vec<u8> {
+pub(crate) fn codes(count: usize, values: Values, seed: u64, first_stream: u64) -> Vec<u8> {
     let mut codes = vec![0; count];
     codes.par_chunks_mut(CHUNK_BYTES).enumerate().for_each(|(i, chunk)| {
         values.fill(&mut Rng::stream(seed, first_stream + i as u64), chunk);

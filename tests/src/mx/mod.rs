@@ -8,7 +8,16 @@
 //! | [`routing`] | where the experts' scales lie: scale offsets, and hostile tables |
 //! | [`judge`] | which experts are served and what is reported, for any tables |
 //! | [`quant_problem`], [`quant_model`], [`quant_device`] | a grouped quantisation, what it must leave behind, and what it did |
+//! | [`scale_values`], [`gemm_problem`], [`gemm_device`] | a grouped product, and what it did |
+//! | [`hopper`], [`blackwell`], [`gemm_model`] | every output bit of either family |
+//! | [`gemm_reference`] | the exact product in `f64`, and how far from it a kernel may be |
 
+pub mod blackwell;
+pub mod gemm_device;
+pub mod gemm_model;
+pub mod gemm_problem;
+pub mod gemm_reference;
+pub mod hopper;
 pub mod inputs;
 pub mod judge;
 pub mod quant_device;
@@ -17,6 +26,7 @@ pub mod quant_integer;
 pub mod quant_model;
 pub mod quant_problem;
 pub mod routing;
+pub mod scale_values;
 pub mod vectors;
 
 use expert_gemm_kernels::abi::scale_atoms;

@@ -13,9 +13,7 @@
 
 use super::{BLOCK, NAN_BITS, STEP};
 use crate::e4m3;
-
-/// Output columns that are computed together.
-pub const COLUMNS: usize = 32;
+use crate::sweep::COLUMNS;
 
 /// Exponent that stands for a zero operand: a sum with it is below that of every product.
 const NO_EXPONENT: i8 = -64;

@@ -1,110 +1,59 @@
 //! The model over whole problems, on every core.
 
-use super::fast::{COLUMNS, Row, Weights, accumulate};
+use super::fast::{Row, Weights, accumulate};
 use crate::narrow::narrow;
 use crate::problem::HostProblem;
+use crate::sweep::{COLUMNS, sweep};
 use core::cell::RefCell;
-use core::sync::atomic::{AtomicU16, Ordering};
-use rayon::prelude::*;
-
-/// Rows that share one decoding of the weights.
-const ROWS_PER_TASK: usize = 64;
 
 thread_local! {
     static WEIGHTS: RefCell<Box<Weights>> = RefCell::new(Weights::zeroed());
 }
 
-/// Part of the output that one task computes: some rows of an expert, [`COLUMNS`] columns.
-struct Task<'a> {
-    expert: usize,
-    /// Pairs of an output row and its decoded activations.
-    rows: &'a [(usize, usize)],
-    column: usize,
-}
-
 /// Every output of the problem, as bits, row-major `[rows, n]`. Rows of nobody hold `untouched`.
 pub fn grouped(problem: &HostProblem, untouched: u16) -> Vec<u16> {
-    let groups: Vec<(usize, Vec<usize>)> = (0..problem.routing.experts())
-        .map(|expert| (expert, problem.routing.rows_of(expert).collect()))
-        .collect();
-    let places: Vec<usize> = (0..problem.rows()).collect();
-    compute(problem, &groups, &places, untouched)
+    let packed: Vec<usize> = (0..problem.rows()).collect();
+    compute(problem, &problem.routing.owners(), &packed, untouched)
 }
 
 /// The outputs of some packed rows, given with their experts: bits, `[rows.len(), n]`, in the order given.
 pub fn rows(problem: &HostProblem, rows: &[(usize, usize)]) -> Vec<u16> {
-    let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by_key(|&i| rows[i].0);
-    for i in order {
-        match groups.last_mut() {
-            Some((expert, members)) if *expert == rows[i].0 => members.push(i),
-            _ => groups.push((rows[i].0, vec![i])),
-        }
-    }
-    let packed: Vec<usize> = rows.iter().map(|&(_, row)| row).collect();
-    compute(problem, &groups, &packed, 0)
+    let (experts, packed): (Vec<_>, Vec<_>) =
+        rows.iter().map(|&(expert, row)| (Some(expert), row)).unzip();
+    compute(problem, &experts, &packed, 0)
 }
 
-/// `groups` holds, for each expert, places in the result; `packed[place]` is the row that goes there.
+/// The outputs of the rows `packed`, each with its expert.
 fn compute(
     problem: &HostProblem,
-    groups: &[(usize, Vec<usize>)],
+    experts: &[Option<usize>],
     packed: &[usize],
     untouched: u16,
 ) -> Vec<u16> {
-    let n = problem.spec.n;
-    let members: Vec<(usize, usize)> = groups
-        .iter()
-        .flat_map(|(_, places)| places)
-        .enumerate()
-        .map(|(index, &place)| (place, index))
-        .collect();
-    let decoded: Vec<Row> =
-        members.par_iter().map(|&(place, _)| Row::decode(problem.a_row(packed[place]))).collect();
-
-    let mut tasks = Vec::new();
-    let mut first = 0;
-    for (expert, places) in groups {
-        for rows in members[first..first + places.len()].chunks(ROWS_PER_TASK) {
-            let columns = (0..n).step_by(COLUMNS);
-            tasks.extend(columns.map(|column| Task { expert: *expert, rows, column }));
-        }
-        first += places.len();
-    }
-
-    let output: Vec<AtomicU16> = (0..packed.len() * n).map(|_| AtomicU16::new(untouched)).collect();
-    tasks.par_iter().for_each(|task| {
-        WEIGHTS.with_borrow_mut(|weights| run(problem, task, packed, &decoded, weights, &output));
-    });
-    output.into_iter().map(AtomicU16::into_inner).collect()
+    let decode = |place: usize| (packed[place], Row::decode(problem.a_row(packed[place])));
+    sweep(problem.spec.n, experts, untouched, decode, |expert, column, rows| {
+        WEIGHTS.with_borrow_mut(|weights| tile(problem, expert, column, rows, weights))
+    })
 }
 
-fn run(
+/// The outputs of some rows, given with their places in the packed tensor.
+fn tile(
     problem: &HostProblem,
-    task: &Task,
-    packed: &[usize],
-    decoded: &[Row],
+    expert: usize,
+    column: usize,
+    rows: &[&(usize, Row)],
     weights: &mut Weights,
-    output: &[AtomicU16],
-) {
-    let (n, k) = (problem.spec.n, problem.spec.k);
-    let codes = problem.b_rows(task.expert, task.column, COLUMNS);
-    let scales_b = problem.scales_b_row(task.expert, task.column);
-    let mut accumulators = vec![[0.0f32; COLUMNS]; task.rows.len()];
-    for (kb, &scale_b) in scales_b.iter().enumerate() {
-        weights.load(codes, k, kb);
-        for (accumulator, &(place, index)) in accumulators.iter_mut().zip(task.rows) {
-            let scale = problem.scales_a_row(packed[place])[kb] * scale_b;
-            accumulate(&decoded[index], kb, weights, scale, accumulator);
+) -> Vec<[u16; COLUMNS]> {
+    let codes = problem.b_rows(expert, column, COLUMNS);
+    let mut accumulators = vec![[0.0f32; COLUMNS]; rows.len()];
+    for (kb, &scale_b) in problem.scales_b_row(expert, column).iter().enumerate() {
+        weights.load(codes, problem.spec.k, kb);
+        for (accumulator, &(packed, row)) in accumulators.iter_mut().zip(rows) {
+            let scale = problem.scales_a_row(*packed)[kb] * scale_b;
+            accumulate(row, kb, weights, scale, accumulator);
         }
     }
-    for (accumulator, &(place, _)) in accumulators.iter().zip(task.rows) {
-        let to = &output[place * n + task.column..][..COLUMNS];
-        for (to, &x) in to.iter().zip(accumulator) {
-            to.store(narrow(x, problem.spec.output), Ordering::Relaxed);
-        }
-    }
+    accumulators.into_iter().map(|row| row.map(|x| narrow(x, problem.spec.output))).collect()
 }
 
 #[cfg(test)]

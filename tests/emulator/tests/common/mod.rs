@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod mx;
+pub mod mx_gemm;
 
 use expert_gemm::{Device, ElementType, GroupStatus};
 use expert_gemm_tests::gpu::{Outcome, UNTOUCHED};

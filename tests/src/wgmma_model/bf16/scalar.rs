@@ -5,7 +5,7 @@ use super::{FRACTION_BITS, STEP, value};
 use crate::wgmma_model::NAN_BITS;
 
 /// The exponent that a binary32 number has for the rule; subnormals share the smallest of the normal numbers.
-fn exponent(x: f32) -> i32 {
+pub(crate) fn exponent(x: f32) -> i32 {
     ((x.to_bits() >> 23 & 0xFF) as i32).max(1) - 127
 }
 
@@ -30,7 +30,7 @@ pub fn step(a: &[u16; STEP], b: &[u16; STEP], accumulator: f32) -> f32 {
 }
 
 /// The binary32 number next to `x` toward zero; infinite beyond the range.
-fn truncate(x: f64) -> f32 {
+pub(crate) fn truncate(x: f64) -> f32 {
     if x.abs() >= 2f64.powi(128) {
         return if x < 0.0 { f32::NEG_INFINITY } else { f32::INFINITY };
     }
