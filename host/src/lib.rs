@@ -1,25 +1,36 @@
 //! Mixture-of-experts GEMM kernels for inference, written in Rust and embedded as PTX.
 //!
-//! One operation so far: [`Fp8GroupedMm`], the FP8 blockwise-scaled grouped product that `SGLang` calls
-//! `es_fp8_blockwise_scaled_grouped_mm`, on Hopper (`sm_90a`) and on the CPU. Building needs stable Rust and
-//! nothing of CUDA; running on a GPU needs the NVIDIA driver, CUDA 12.0 or newer, which is loaded at run time.
+//! Three operations, which `SGLang` knows by the names on the right:
+//!
+//! | operation | computes | known as |
+//! | --- | --- | --- |
+//! | [`Fp8GroupedMm`] | FP8 product, f32 scales of blocks of 128 | `es_fp8_blockwise_scaled_grouped_mm` |
+//! | [`Mxfp8GroupedQuant`] | bf16 or f16 to MXFP8: codes and a power of two for 32 | `es_sm100_mxfp8_blockscaled_grouped_quant` |
+//! | [`Mxfp8GroupedMm`] | MXFP8 product | `es_sm100_mxfp8_blockscaled_grouped_mm` |
+//!
+//! All three run on the CPU. Which GPUs have a kernel is in [`abi::VARIANTS`], and a plan says it in words.
+//! Building needs stable Rust and nothing of CUDA; running on a GPU needs the NVIDIA driver, CUDA 12.0 or newer,
+//! which is loaded at run time.
 //!
 //! # The life of a call
 //!
+//! The same for every [`Operation`]:
+//!
 //! | step | function | what it may do |
 //! | --- | --- | --- |
-//! | validate | [`Fp8GroupedMm::validate`] | pure |
-//! | plan | [`Fp8GroupedMm::plan`] | pure; [`Plan::explain`] says why |
+//! | validate | [`Fp8GroupedMm::validate`], [`Mxfp8GroupedQuant::validate`], [`Mxfp8GroupedMm::validate`] | pure |
+//! | plan | [`Fp8GroupedMm::plan`], [`Mxfp8GroupedQuant::plan`], [`Mxfp8GroupedMm::plan`] | pure; [`Plan::explain`] says why |
 //! | prepare | [`Device::prepare`] | loads the module; outside of a graph capture |
 //! | launch | [`Prepared::launch`] | checks the tensors, launches one kernel: no allocation, no waiting, safe to capture |
 //!
 //! Which rows belong to which expert stays on the device: the host knows only the number of packed rows and of
 //! experts, so a captured graph replays with other routing. The kernel passes every table entry through
-//! [`abi::Problem::group`] and reports what it refused as [`GroupStatus`] bits.
+//! [`abi::Problem::group`], or with block scales [`abi::ScaledProblem::group`], and reports what it refused as
+//! [`GroupStatus`] bits.
 //!
 //! # On the CPU
 //!
-//! The same operation on slices, on any machine:
+//! The same operations on slices, on any machine. The FP8 product:
 //!
 //! ```
 //! use expert_gemm::cpu::{self, HostOutput, HostTensors};
@@ -44,7 +55,49 @@
 //! # Ok::<(), expert_gemm::Error>(())
 //! ```
 //!
+//! MXFP8: rows are quantised, then multiplied. The scales lie in atoms of 512 bytes, see [`scales`].
+//!
+//! ```
+//! use expert_gemm::cpu::{self, HostInput, HostMxTensors, HostOutput, HostQuantTensors};
+//! use expert_gemm::{ElementType, Mxfp8GroupedMm, Mxfp8GroupedQuant, ScaleRule, scales};
+//! use half::bf16;
+//!
+//! // Two experts; the first owns rows 0 and 1, the second row 2. Each takes 128 scale rows.
+//! let (rows, experts, n, k) = (3, 2, 128, 128);
+//! let scale_rows = Mxfp8GroupedQuant::max_scale_rows(rows, experts);
+//! let (problem_sizes, expert_offsets) = (&[[2, 128, 128], [1, 128, 128]], &[0, 2]);
+//! let blockscale_offsets = &[0, 128];
+//!
+//! let quant = Mxfp8GroupedQuant {
+//!     rows, experts, k, scale_rows, input: ElementType::Bf16, rule: ScaleRule::Sgl,
+//! };
+//! let input = HostInput::Bf16(&vec![bf16::from_f32(3.0); 3 * 128]);
+//! let tensors = HostQuantTensors { input, problem_sizes, expert_offsets, blockscale_offsets };
+//! let (mut codes, mut sfa) = (vec![0; 3 * 128], vec![0; 256 * 4]);
+//! let status = cpu::mxfp8_grouped_quant(&quant, &tensors, &mut codes, &mut sfa)?;
+//! assert!(status.is_ok());
+//! // 3 is 384 * 2^-7: the byte of the scale is 120.
+//! assert_eq!((codes[0], sfa[0]), (0x7c, 120));
+//!
+//! // Weights of 1.0 with scales of one half, brought from rows into atoms.
+//! let mut sfb = vec![0; 2 * 128 * 4];
+//! scales::swizzle(2 * n, k, &[126; 2 * 128 * 4], &mut sfb)?;
+//! let product = Mxfp8GroupedMm { rows, experts, n, k, scale_rows, output: ElementType::Bf16 };
+//! let b = &vec![0x38; 2 * 128 * 128];
+//! let tensors = HostMxTensors {
+//!     a: &codes, b, sfa: &sfa, sfb: &sfb, problem_sizes, expert_offsets, blockscale_offsets,
+//! };
+//! let mut output = vec![bf16::ZERO; 3 * 128];
+//! let status = cpu::mxfp8_grouped_mm(&product, &tensors, HostOutput::Bf16(&mut output))?;
+//! assert!(status.is_ok());
+//! assert!(output.iter().all(|value| value.to_f32() == 128.0 * 3.0 * 0.5));
+//! # Ok::<(), expert_gemm::Error>(())
+//! ```
+//!
 //! # On a GPU
+//!
+//! The other operations are called in the same way, with [`Mxfp8GroupedQuantTensors`] and
+//! [`Mxfp8GroupedMmTensors`].
 //!
 //! ```no_run
 //! use expert_gemm::{Device, ElementType as E, Fp8GroupedMm, Fp8GroupedMmTensors, Stream};
@@ -119,9 +172,10 @@ mod ops;
 pub mod plan;
 pub mod ptx;
 mod runtime;
+pub mod scales;
 mod tensor;
 
-pub use cpu::{HostOutput, HostTensors};
+pub use cpu::{HostInput, HostMxTensors, HostOutput, HostQuantTensors, HostTensors};
 pub use device::{Device, DeviceInfo, EventHandle, GraphHandle, Kernel, StreamHandle, Version};
 pub use driver::{Driver, Stream};
 pub use error::{Error, Result};

@@ -4,7 +4,11 @@
 //! first; the address of the tensor maps comes from the parameter's own PTX symbol.
 
 /// An entry with tensor maps: its parameter, and the kernel that reads it.
-#[cfg(any(gpu_module = "fp8_block_sm90", gpu_module = "mxfp8_gemm_sm100"))]
+#[cfg(any(
+    gpu_module = "fp8_block_sm90",
+    gpu_module = "mxfp8_gemm_sm90",
+    gpu_module = "mxfp8_gemm_sm100"
+))]
 macro_rules! entry {
     ($symbol:ident, $params:ty, $output:ty) => {
         /// Launch: as the variant table says; `p` and what it points to as the contract says.
@@ -33,6 +37,16 @@ mod fp8_block_sm90 {
 
     entry!(fp8_block_sm90_bf16, Fp8BlockParams, Bf16);
     entry!(fp8_block_sm90_f16, Fp8BlockParams, F16);
+}
+
+#[cfg(gpu_module = "mxfp8_gemm_sm90")]
+mod mxfp8_gemm_sm90 {
+    use crate::abi::Mxfp8GemmParams;
+    use crate::gemm::mxfp8_gemm_sm90::{Args, kernel};
+    use crate::tile::output::{Bf16, F16};
+
+    entry!(mxfp8_gemm_sm90_bf16, Mxfp8GemmParams, Bf16);
+    entry!(mxfp8_gemm_sm90_f16, Mxfp8GemmParams, F16);
 }
 
 #[cfg(gpu_module = "mxfp8_gemm_sm100")]

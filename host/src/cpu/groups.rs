@@ -1,7 +1,6 @@
 //! The group tables as disjoint runs of rows.
 
-use crate::abi::{GroupStatus, Problem};
-use crate::ops::Fp8GroupedMm;
+use crate::abi::{Group, GroupStatus, Problem};
 
 /// Most rows of a segment: what one task computes against a block of weights that it decodes once.
 pub(super) const MAX_SEGMENT_ROWS: usize = 96;
@@ -16,20 +15,21 @@ pub(super) struct Segment {
 
 const NOBODY: u32 = u32::MAX;
 
-/// Splits the rows among the experts, as the tables say where they keep the contract.
+/// The judge of group entries. `validate` of every problem bounds the three below 2^31.
+pub(crate) const fn problem(rows: u64, n: u64, k: u64) -> Problem {
+    Problem { rows: rows as u32, n: n as u32, k: k as u32 }
+}
+
+/// Splits the rows among the experts.
 ///
 /// Where groups overlap, the later one owns the rows.
 pub(super) fn segments(
-    problem: &Fp8GroupedMm,
-    sizes: &[[i32; 3]],
-    offsets: &[i32],
+    rows: u64,
+    groups: impl Iterator<Item = Group>,
 ) -> (Vec<Segment>, GroupStatus) {
-    // `Fp8GroupedMm::validate` bounds all three below 2^31.
-    let judge = Problem { rows: problem.rows as u32, n: problem.n as u32, k: problem.k as u32 };
     let mut status = GroupStatus::OK;
-    let mut owners = vec![NOBODY; problem.rows as usize];
-    for (expert, (&size, &offset)) in sizes.iter().zip(offsets).enumerate() {
-        let group = judge.group(size, offset);
+    let mut owners = vec![NOBODY; rows as usize];
+    for (expert, group) in groups.enumerate() {
         status = status.union(group.status);
         let first = group.first_row as usize;
         let rows = owners.get_mut(first..first + group.rows as usize).unwrap_or_default();
@@ -65,16 +65,15 @@ fn split(expert: usize, mut first_row: usize, rows: usize, segments: &mut Vec<Se
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::ElementType;
 
-    fn problem(rows: u64, experts: u64) -> Fp8GroupedMm {
-        Fp8GroupedMm { rows, experts, n: 128, k: 128, output: ElementType::Bf16 }
+    fn group((first_row, rows): (u32, u32)) -> Group {
+        Group { first_row, rows, status: GroupStatus::OK }
     }
 
     #[test]
     fn segments_cover_each_owned_row_once() {
-        let sizes = [[130, 128, 128], [0, 128, 128], [3, 128, 128], [1, 128, 128]];
-        let (segments, status) = segments(&problem(140, 4), &sizes, &[0, 130, 130, 135]);
+        let groups = [(0, 130), (0, 0), (130, 3), (135, 1)].map(group);
+        let (segments, status) = segments(140, groups.into_iter());
         assert_eq!(status, GroupStatus::OK);
         let spans: Vec<_> = segments.iter().map(|s| (s.expert, s.first_row, s.rows)).collect();
         assert_eq!(spans, [(0, 0, 65), (0, 65, 65), (2, 130, 3), (3, 135, 1)]);
@@ -82,8 +81,7 @@ mod tests {
 
     #[test]
     fn the_later_group_owns_shared_rows() {
-        let (segments, status) =
-            segments(&problem(10, 2), &[[6, 128, 128], [4, 128, 128]], &[0, 4]);
+        let (segments, status) = segments(10, [(0, 6), (4, 4)].map(group).into_iter());
         assert_eq!(status, GroupStatus::OVERLAP);
         assert_eq!(segments.len(), 2);
         assert_eq!(segments[0], Segment { expert: 0, first_row: 0, rows: 4 });

@@ -4,28 +4,65 @@
 //! for kb in 0..K / 128:
 //!     decode B[128 columns, 128 k] into panels of [128 k][16 columns]
 //!     decode A[rows, 128 k]
-//!     for panel in B, for 6 rows in A:
+//!     load the scales
+//!     for panel in B, for 6 rows in A, for each scaled stretch of k:
 //!         block[6][16] = sum over k of A[row][k] * panel[k][column]       in registers
-//!         sums[6][16]  = fma(block, scales_a[row, kb] * scales_b[nb, kb], sums)
+//!         sums[6][16] += block, scaled
 //! ```
 //!
-//! A panel (8 KiB) stays in the first-level cache while all rows pass over it. The inner loop is written over
-//! fixed arrays, so that the compiler turns it into vector instructions for whatever it may assume: the
-//! baseline of the target, or AVX2 with FMA where the machine has them.
+//! A panel (8 KiB) stays in the first-level cache while all rows pass over it. The loops are written over fixed
+//! arrays, so that the compiler turns them into vector instructions for whatever it may assume: the baseline of
+//! the target, or AVX2 with FMA where the machine has them.
 
-use super::HostTensors;
 use super::decode::{decode, transpose};
 use super::groups::{MAX_SEGMENT_ROWS, Segment};
-use crate::ops::Fp8GroupedMm;
 
-/// Edge of a scale block.
+/// Edge of a tile, and elements of the reduction that are decoded at a time.
 pub(super) const BLOCK: usize = crate::abi::SCALE_BLOCK as usize;
 /// Columns of a panel: two AVX2 registers.
-const COLUMNS: usize = 16;
+pub(super) const COLUMNS: usize = 16;
 /// Rows that pass over a panel together: 6 rows x 16 columns fill 12 of 16 AVX2 registers. Where fewer are
 /// left, the others are computed from what an earlier tile left behind, and dropped.
 const ROWS: usize = 6;
 const _: () = assert!(MAX_SEGMENT_ROWS.is_multiple_of(ROWS));
+
+/// A product of packed rows with the weights of their experts.
+#[derive(Clone, Copy)]
+pub(super) struct Product<'a, S> {
+    /// Activations `[rows, k]` e4m3.
+    pub(super) a: &'a [u8],
+    /// Weights `[experts, n, k]` e4m3.
+    pub(super) b: &'a [u8],
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) scales: S,
+}
+
+/// The scales of a product: how the sum over a stretch of `WIDTH` elements of the reduction enters the output.
+/// `WIDTH` divides 128.
+///
+/// The methods must be inlined into the tile, to be compiled with its vector instructions.
+pub(super) trait Scales<const WIDTH: usize>: Copy + Sync {
+    /// The scales of a tile for 128 elements of the reduction.
+    type Loaded: Send;
+
+    /// Memory for them.
+    fn empty() -> Self::Loaded;
+
+    /// Loads the scales of a segment, of block `nb` of the columns, for block `kb` of the reduction.
+    fn load(&self, segment: Segment, nb: usize, kb: usize, loaded: &mut Self::Loaded);
+
+    /// Adds the sums over stretch `step` of the block to those of one row, in the columns of one panel. Row and
+    /// first column are counted from the tile's.
+    fn add(
+        loaded: &Self::Loaded,
+        step: usize,
+        row: usize,
+        first_column: usize,
+        block: &[f32; COLUMNS],
+        sums: &mut [f32; COLUMNS],
+    );
+}
 
 /// A block of 16 rows of the weights, transposed.
 type Panel = [[f32; COLUMNS]; BLOCK];
@@ -33,23 +70,25 @@ type Panel = [[f32; COLUMNS]; BLOCK];
 type Strip = [[f32; ROWS]; BLOCK];
 
 /// The memory of one task, reused by the next.
-pub(super) struct Scratch {
+pub(super) struct Scratch<const WIDTH: usize, S: Scales<WIDTH>> {
     a: Vec<Strip>,
     b: Vec<Panel>,
+    scales: S::Loaded,
     sums: Vec<[f32; BLOCK]>,
 }
 
-impl Default for Scratch {
+impl<const WIDTH: usize, S: Scales<WIDTH>> Default for Scratch<WIDTH, S> {
     fn default() -> Self {
         Self {
             a: vec![[[0.0; ROWS]; BLOCK]; MAX_SEGMENT_ROWS / ROWS],
             b: vec![[[0.0; COLUMNS]; BLOCK]; BLOCK / COLUMNS],
+            scales: S::empty(),
             sums: vec![[0.0; BLOCK]; MAX_SEGMENT_ROWS],
         }
     }
 }
 
-impl Scratch {
+impl<const WIDTH: usize, S: Scales<WIDTH>> Scratch<WIDTH, S> {
     /// The sums of the first `rows` rows, with their index.
     pub(super) fn rows(&self, rows: usize) -> impl Iterator<Item = (usize, &[f32; BLOCK])> {
         self.sums.iter().take(rows).enumerate()
@@ -76,87 +115,88 @@ impl Simd {
     }
 
     /// Computes the f32 sums of a segment and of block `nb` of the columns into `scratch`.
-    pub(super) fn tile(
+    pub(super) fn tile<const WIDTH: usize, S: Scales<WIDTH>>(
         self,
-        problem: &Fp8GroupedMm,
-        tensors: &HostTensors<'_>,
+        product: &Product<'_, S>,
         segment: Segment,
         nb: usize,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<WIDTH, S>,
     ) {
         match self {
-            Self::Baseline => tile::<false>(problem, tensors, segment, nb, scratch),
+            Self::Baseline => tile::<false, WIDTH, S>(product, segment, nb, scratch),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `detect` has seen both features.
-            Self::Avx2 => unsafe { tile_avx2(problem, tensors, segment, nb, scratch) },
+            Self::Avx2 => unsafe { tile_avx2(product, segment, nb, scratch) },
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn tile_avx2(
-    problem: &Fp8GroupedMm,
-    tensors: &HostTensors<'_>,
+fn tile_avx2<const WIDTH: usize, S: Scales<WIDTH>>(
+    product: &Product<'_, S>,
     segment: Segment,
     nb: usize,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<WIDTH, S>,
 ) {
-    tile::<true>(problem, tensors, segment, nb, scratch);
+    tile::<true, WIDTH, S>(product, segment, nb, scratch);
 }
 
-/// `FMA`: whether `mul_add` is one instruction. Without, it would be a call.
+/// `FMA`: whether AVX2 and FMA are there, see [`Simd`].
 #[inline(always)]
-fn tile<const FMA: bool>(
-    problem: &Fp8GroupedMm,
-    tensors: &HostTensors<'_>,
+fn tile<const FMA: bool, const WIDTH: usize, S: Scales<WIDTH>>(
+    product: &Product<'_, S>,
     segment: Segment,
     nb: usize,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<WIDTH, S>,
 ) {
-    let (n, k) = (problem.n as usize, problem.k as usize);
-    let k_blocks = k / BLOCK;
+    let Product { a, b, n, k, ref scales } = *product;
     let Segment { expert, first_row, rows } = segment;
     let rows = rows.min(MAX_SEGMENT_ROWS);
-    let sums = scratch.sums.get_mut(..rows).unwrap_or_default();
+    let Scratch { a: strips, b: panels, scales: loaded, sums } = scratch;
+    let sums = sums.get_mut(..rows).unwrap_or_default();
     for row in &mut *sums {
         row.fill(0.0);
     }
-    let a_rows = tensors.a.get(first_row * k..(first_row + rows) * k).unwrap_or_default();
+    let a_rows = a.get(first_row * k..(first_row + rows) * k).unwrap_or_default();
     let column = expert * n + nb * BLOCK;
-    let b_rows = tensors.b.get(column * k..(column + BLOCK) * k).unwrap_or_default();
-    let scales_a = tensors
-        .scales_a
-        .get(first_row * k_blocks..(first_row + rows) * k_blocks)
-        .unwrap_or_default();
-    let scale_row = (expert * (n / BLOCK) + nb) * k_blocks;
-    let scales_b = tensors.scales_b.get(scale_row..scale_row + k_blocks).unwrap_or_default();
-    for (kb, &scale_b) in scales_b.iter().enumerate() {
-        for (strip, rows) in scratch.a.iter_mut().zip(a_rows.chunks(k * ROWS)) {
-            for (row, from) in rows.chunks_exact(k).enumerate() {
-                let from = from.get(kb * BLOCK..(kb + 1) * BLOCK).unwrap_or_default();
-                for (to, &from) in strip.iter_mut().zip(from) {
-                    if let Some(to) = to.get_mut(row) {
-                        *to = decode(from);
+    let b_rows = b.get(column * k..(column + BLOCK) * k).unwrap_or_default();
+    for kb in 0..k / BLOCK {
+        scales.load(segment, nb, kb, loaded);
+        for (strip, rows) in strips.iter_mut().zip(a_rows.chunks(k * ROWS)) {
+            decode_strip(strip, rows, k, kb);
+        }
+        for (panel, columns) in panels.iter_mut().zip(b_rows.chunks_exact(k * COLUMNS)) {
+            decode_panel(panel, columns, k, kb);
+        }
+        for (index, panel) in panels.iter().enumerate() {
+            for (at, (strip, rows)) in strips.iter().zip(sums.chunks_mut(ROWS)).enumerate() {
+                let stretches =
+                    strip.as_chunks::<WIDTH>().0.iter().zip(panel.as_chunks::<WIDTH>().0);
+                for (step, (a, b)) in stretches.enumerate() {
+                    let block = multiply::<FMA, WIDTH>(a, b);
+                    // Always 6 turns: a number that the compiler does not know would cost the registers.
+                    for (row, block) in block.iter().enumerate() {
+                        let column = index * COLUMNS;
+                        let sums = rows.get_mut(row).and_then(|sums| sums.get_mut(column..));
+                        if let Some(sums) = sums.and_then(<[f32]>::first_chunk_mut) {
+                            S::add(loaded, step, at * ROWS + row, column, block, sums);
+                        }
                     }
                 }
             }
         }
-        for (panel, columns) in scratch.b.iter_mut().zip(b_rows.chunks_exact(k * COLUMNS)) {
-            decode_panel(panel, columns, k, kb);
-        }
-        let scale =
-            |row: usize| scales_a.get(row * k_blocks + kb).copied().unwrap_or(0.0) * scale_b;
-        for (index, panel) in scratch.b.iter().enumerate() {
-            let first_column = index * COLUMNS;
-            let mut first = 0;
-            for (strip, sums) in scratch.a.iter().zip(sums.chunks_mut(ROWS)) {
-                let mut scales = [0.0; ROWS];
-                for (offset, to) in scales.iter_mut().enumerate().take(sums.len()) {
-                    *to = scale(first + offset);
-                }
-                first += ROWS;
-                rows_by_panel::<FMA>(strip, panel, scales, first_column, sums);
+    }
+}
+
+/// Decodes block `kb` of up to 6 rows of the activations, of `k` bytes each, into a strip.
+#[inline(always)]
+fn decode_strip(strip: &mut Strip, rows: &[u8], k: usize, kb: usize) {
+    for (row, from) in rows.chunks_exact(k).enumerate() {
+        let from = from.get(kb * BLOCK..(kb + 1) * BLOCK).unwrap_or_default();
+        for (to, &from) in strip.iter_mut().zip(from) {
+            if let Some(to) = to.get_mut(row) {
+                *to = decode(from);
             }
         }
     }
@@ -187,27 +227,52 @@ fn decode_panel(panel: &mut Panel, columns: &[u8], k: usize, kb: usize) {
     }
 }
 
-/// Adds the scaled block of 6 rows and one panel to the sums of as many of them as there are.
+/// The sums over a stretch of the reduction, in ascending order.
 #[inline(always)]
-fn rows_by_panel<const FMA: bool>(
-    strip: &Strip,
-    panel: &Panel,
-    scales: [f32; ROWS],
-    first_column: usize,
-    sums: &mut [[f32; BLOCK]],
-) {
+fn multiply<const FMA: bool, const WIDTH: usize>(
+    a: &[[f32; ROWS]; WIDTH],
+    b: &[[f32; COLUMNS]; WIDTH],
+) -> [[f32; COLUMNS]; ROWS] {
+    #[cfg(target_arch = "x86_64")]
+    if FMA {
+        // SAFETY: only `tile_avx2` sets `FMA`.
+        return unsafe { multiply_avx2(a, b) };
+    }
     let mut block = [[0f32; COLUMNS]; ROWS];
-    for (a, b) in strip.iter().zip(panel) {
+    for (a, b) in a.iter().zip(b) {
         for (block, &a) in block.iter_mut().zip(a) {
             for (block, &b) in block.iter_mut().zip(b) {
-                *block = if FMA { a.mul_add(b, *block) } else { *block + a * b };
+                *block += a * b;
             }
         }
     }
-    for ((sums, block), scale) in sums.iter_mut().zip(&block).zip(scales) {
-        let sums = sums.get_mut(first_column..first_column + COLUMNS).unwrap_or_default();
-        for (sum, &block) in sums.iter_mut().zip(block) {
-            *sum = block.mul_add(scale, *sum);
+    block
+}
+
+/// The same in vectors, spelt out: whether the compiler finds them by itself has proved to depend on what
+/// surrounds the loop.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn multiply_avx2<const WIDTH: usize>(
+    a: &[[f32; ROWS]; WIDTH],
+    b: &[[f32; COLUMNS]; WIDTH],
+) -> [[f32; COLUMNS]; ROWS] {
+    use std::arch::x86_64::{
+        __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    };
+    const LANES: usize = COLUMNS / 2;
+    let mut block = [[_mm256_setzero_ps(); 2]; ROWS];
+    for (a, b) in a.iter().zip(b) {
+        let (b, _) = b.as_chunks::<LANES>();
+        for (block, &a) in block.iter_mut().zip(a) {
+            let a = _mm256_set1_ps(a);
+            for (block, b) in block.iter_mut().zip(b) {
+                // SAFETY: `b` has eight floats; the load need not be aligned.
+                *block = _mm256_fmadd_ps(a, unsafe { _mm256_loadu_ps(b.as_ptr()) }, *block);
+            }
         }
     }
+    // SAFETY: both are arrays of as many floats, and every bit pattern is one.
+    unsafe { std::mem::transmute::<[[__m256; 2]; ROWS], [[f32; COLUMNS]; ROWS]>(block) }
 }

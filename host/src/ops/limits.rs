@@ -34,7 +34,7 @@ pub(super) const fn row_tiles(rows: u64, experts: u64, tile: u64) -> u64 {
     rows.saturating_add(active.saturating_mul(tile - 1)) / tile
 }
 
-pub(super) fn rows_and_experts(rows: u64, experts: u64) -> Result<()> {
+pub(crate) fn rows_and_experts(rows: u64, experts: u64) -> Result<()> {
     range("rows", rows, 0, MAX_ROWS, "split the rows over several calls")?;
     range("experts", experts, 0, MAX_EXPERTS, "split the experts over several calls")
 }
@@ -46,13 +46,13 @@ pub(super) fn weights(n: u64, k: u64) -> Result<()> {
     range("n * k", weight, 0, MAX_WEIGHT_BYTES, "split the columns over several calls")
 }
 
-pub(super) fn side(field: &'static str, given: u64, remedy: &'static str) -> Result<()> {
+pub(crate) fn side(field: &'static str, given: u64, remedy: &'static str) -> Result<()> {
     range(field, given, 1, MAX_SIDE, remedy)?;
     multiple(field, given, SCALE_BLOCK, remedy)
 }
 
 /// `scale_rows` of a problem that has work if `empty` is false.
-pub(super) fn scale_rows(given: u64, empty: bool) -> Result<()> {
+pub(crate) fn scale_rows(given: u64, empty: bool) -> Result<()> {
     let remedy = "allocate `Mxfp8GroupedQuant::max_scale_rows`, or the sum over the experts of their rows \
                   rounded up to 128";
     let min = if empty { 0 } else { u64::from(scale_atoms::ROWS) };

@@ -9,8 +9,8 @@ mod mxfp8_grouped_quant;
 
 pub use fp8_grouped_mm::{Fp8GroupedMm, Fp8GroupedMmTensors};
 pub(crate) use gemm::Operands;
-pub(crate) use limits::size;
 pub use limits::{MAX_EXPERTS, MAX_ROWS, MAX_SCALE_ROWS, MAX_SIDE, MAX_WEIGHT_BYTES};
+pub(crate) use limits::{rows_and_experts, scale_rows, side, size};
 pub use mxfp8_grouped_mm::{Mxfp8GroupedMm, Mxfp8GroupedMmTensors};
 pub use mxfp8_grouped_quant::{Mxfp8GroupedQuant, Mxfp8GroupedQuantTensors};
 

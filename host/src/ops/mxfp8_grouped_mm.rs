@@ -13,7 +13,7 @@ use crate::tensor::{DeviceTensor, Inspection, Rule};
 /// `output[m, n] = cast(sum over k of a[m, k] * 2^(sfa[m, k / 32] - 127) * b[e, n, k] * 2^(sfb[e, n, k / 32] - 127))`
 ///
 /// for every row `m` of expert `e`. Only shapes; how the rows are split among the experts is read on the
-/// device, at each launch. The scales lie in atoms of 512 bytes, see [`scale_atoms`](crate::abi::scale_atoms).
+/// device, at each launch. The scales lie in atoms of 512 bytes, see [`scales`](crate::scales).
 ///
 /// ```
 /// use expert_gemm::{ElementType, Mxfp8GroupedMm, Mxfp8GroupedQuant};
@@ -130,7 +130,7 @@ impl Mxfp8GroupedMm {
 /// The tensors of one call of [`Mxfp8GroupedMm`], all in the memory of one device.
 ///
 /// T is [`Mxfp8GroupedMm::rows`], S [`Mxfp8GroupedMm::scale_rows`], E the number of experts. Scales are e8m0,
-/// in atoms (see [`scale_atoms`](crate::abi::scale_atoms)); they may be declared as [`ElementType::U8`].
+/// in atoms (see [`scales`](crate::scales)); they may be declared as [`ElementType::U8`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mxfp8GroupedMmTensors<'a> {
     /// `[T, N]` bf16 or f16, written. Rows that no expert owns keep their bytes. 16-byte aligned.

@@ -18,7 +18,7 @@ const ITEMS: u64 = (mxfp8_quant::THREADS / 32) as u64;
 /// `quant_output[m, k] = e4m3(input[m, k] / 2^(s - 127))` with one scale byte `s` for each 32 elements of a row,
 /// chosen by [`rule`](Self::rule).
 ///
-/// The scales are written in atoms of 512 bytes (see [`scale_atoms`](crate::abi::scale_atoms)), as
+/// The scales are written in atoms of 512 bytes (see [`scales`](crate::scales)), as
 /// [`Mxfp8GroupedMm`](crate::Mxfp8GroupedMm) reads them; the rows that complete an expert's last atom get the
 /// scale byte 0. Only shapes; how the rows are split among the experts is read on the device, at each launch.
 ///

@@ -2,6 +2,10 @@
 //! nothing is launched.
 
 mod machines;
+mod mx_problems;
+mod mx_product;
+mod mx_quantiser;
+mod mx_world;
 mod problems;
 mod tensors;
 mod world;
@@ -28,9 +32,12 @@ fn every_bad_input_is_answered_by_its_own_error_before_anything_is_launched() {
     let mut outcomes = problems::all();
     outcomes.extend(tensors::all());
     outcomes.extend(machines::all());
+    outcomes.extend(mx_problems::all());
+    outcomes.extend(mx_product::all());
+    outcomes.extend(mx_quantiser::all());
     let names: HashSet<_> = outcomes.iter().map(|outcome| outcome.name).collect();
     assert_eq!(names.len(), outcomes.len(), "a bad input is listed twice");
-    assert!(outcomes.len() >= 120, "only {} bad inputs", outcomes.len());
+    assert!(outcomes.len() >= 240, "only {} bad inputs", outcomes.len());
     let mut sentences = HashSet::new();
     for Outcome { name, answer, right, names, launches } in outcomes {
         let error = answer.expect_err(name);
@@ -41,7 +48,7 @@ fn every_bad_input_is_answered_by_its_own_error_before_anything_is_launched() {
         assert_eq!(launches, 0, "{name}: {launches} launches");
         sentences.insert(sentence);
     }
-    assert!(sentences.len() >= 75, "only {} different sentences", sentences.len());
+    assert!(sentences.len() >= 180, "only {} different sentences", sentences.len());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The one table of kernels. Host, xtask, tests and benches read it; nobody keeps a second list.
 
-use super::{bulk_read, fp8_block, mxfp8_gemm, mxfp8_gemm_sm100, mxfp8_quant, scale_atoms};
+use super::{
+    bulk_read, fp8_block, mxfp8_gemm, mxfp8_gemm_sm90, mxfp8_gemm_sm100, mxfp8_quant, scale_atoms,
+};
 
 /// A GPU family that one PTX text serves.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -155,6 +157,28 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
     }
 }
 
+const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
+    use mxfp8_gemm::{Mxfp8GemmParams, TILE_K};
+    use mxfp8_gemm_sm90::{SMEM_BYTES, STAGES, THREADS, TILE_COLUMNS, TILE_TOKENS};
+    Variant {
+        symbol,
+        module: "mxfp8_gemm_sm90",
+        op: Op::Mxfp8GroupedMm,
+        arch: Arch::Sm90a,
+        input: ElementType::E4m3,
+        output,
+        tile: [TILE_TOKENS, TILE_COLUMNS, TILE_K],
+        box_rows: [0, 0, TILE_COLUMNS],
+        stages: STAGES,
+        cluster: 1,
+        threads: THREADS,
+        ctas_per_sm: 1,
+        registers: 128,
+        smem_bytes: SMEM_BYTES,
+        param_bytes: size_of::<Mxfp8GemmParams>() as u32,
+    }
+}
+
 const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant {
     use mxfp8_gemm::{Mxfp8GemmParams, TILE_K, TILE_N};
     use mxfp8_gemm_sm100::{
@@ -227,6 +251,8 @@ const BULK_READ_SM90: Variant = Variant {
 pub const VARIANTS: &[Variant] = &[
     fp8_block_sm90("fp8_block_sm90_bf16", ElementType::Bf16),
     fp8_block_sm90("fp8_block_sm90_f16", ElementType::F16),
+    mxfp8_gemm_sm90("mxfp8_gemm_sm90_bf16", ElementType::Bf16),
+    mxfp8_gemm_sm90("mxfp8_gemm_sm90_f16", ElementType::F16),
     mxfp8_gemm_sm100("mxfp8_gemm_sm100_bf16", ElementType::Bf16),
     mxfp8_gemm_sm100("mxfp8_gemm_sm100_f16", ElementType::F16),
     mxfp8_quant("mxfp8_quant_sm90_bf16", "mxfp8_quant_sm90", Arch::Sm90a, ElementType::Bf16),

@@ -4,3 +4,5 @@
 pub(crate) mod fp8_block_sm90;
 #[cfg(gpu_module = "mxfp8_gemm_sm100")]
 pub(crate) mod mxfp8_gemm_sm100;
+#[cfg(gpu_module = "mxfp8_gemm_sm90")]
+pub(crate) mod mxfp8_gemm_sm90;

@@ -60,6 +60,7 @@ use crate::tile::output::Output;
 use crate::tile::raster;
 use crate::tile::scaled_schedule::{self, ScaledWork};
 use crate::tile::scaled_tables::{self, ScaledTables};
+use crate::tile::token_store::{STAGING_BYTES, WARP_COLUMNS};
 use crate::tile::token_tiles;
 use crate::tile::umma::{COLUMNS_PER_ATOM, ROWS_PER_SCALE_COLUMN};
 use crate::tile::work::{self, Board, Outbox};
@@ -105,11 +106,8 @@ const SLOT_COLUMNS: u32 = SLOT_ATOMS * COLUMNS_PER_ATOM;
 const TENSOR_COLUMNS: u32 = 512;
 const _: () = assert!(SCALE_COLUMNS + STAGES * SLOT_COLUMNS <= TENSOR_COLUMNS);
 
-/// Output columns of a storing warp: the lanes of tensor memory that it can read.
-const WARP_COLUMNS: u32 = 32;
-/// Bytes of a token in a warp's staging buffer, and of the buffer: 32 tokens.
-const STAGING_PITCH: u32 = WARP_COLUMNS * 2;
-const STAGING_BYTES: u32 = 32 * STAGING_PITCH;
+// The output columns of a storing warp are the lanes of tensor memory that it can read.
+const _: () = assert!(STORING_WARPS * WARP_COLUMNS == TILE_N);
 
 // The shared memory of a CTA.
 const SLOTS: u32 = 0;
@@ -314,7 +312,11 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                 MULTIPLYING_WARP => multiply::tiles(args, smem, tensor, lane),
                 POSTING_WARP => {
                     let mut outbox = Outbox::new(smem.board());
-                    scaled_schedule::post_tiles::<TILE_N, CLUSTER>(&args.tables, &mut outbox, lane);
+                    scaled_schedule::post_tiles::<Tiles, TILE_N, CLUSTER>(
+                        &args.tables,
+                        &mut outbox,
+                        lane,
+                    );
                 }
                 _ => {
                     if args.status != 0 {
@@ -332,6 +334,21 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
         if warp == MULTIPLYING_WARP {
             tcgen05::dealloc::<TENSOR_COLUMNS>(tensor.0);
         }
+    }
+}
+
+/// Nearly equal tiles of up to [`MAX_TOKENS`] tokens.
+struct Tiles;
+
+impl scaled_schedule::RowTiles for Tiles {
+    #[inline(always)]
+    fn height(rows: u32) -> u32 {
+        token_tiles::height(rows)
+    }
+
+    #[inline(always)]
+    fn count(rows: u32) -> u32 {
+        token_tiles::count(rows)
     }
 }
 

@@ -42,6 +42,18 @@ pub(crate) unsafe fn load_shared_f32x4(address: Smem) -> [f32; 4] {
     [x, y, z, w]
 }
 
+/// Executed by: any thread. A byte.
+#[inline(always)]
+pub(crate) unsafe fn load_shared_u8(address: Smem) -> u32 {
+    let value: u32;
+    // SAFETY: `address` is initialised, by contract.
+    unsafe {
+        asm!("ld.shared.u8 {value}, [{address}];",
+            value = out(reg32) value, address = in(reg32) address.0, options(nostack));
+    }
+    value
+}
+
 /// Executed by: any thread.
 #[inline(always)]
 pub(crate) unsafe fn load_shared_u32(address: Smem) -> u32 {
@@ -173,6 +185,26 @@ pub(crate) unsafe fn load_global_u32x4_if(words: &mut [u32; 4], address: u64, wa
             options(nostack, readonly)
         );
     }
+}
+
+/// Executed by: any thread. A byte that nobody writes while the kernel runs, or 0 unless `wanted`.
+#[inline(always)]
+pub(crate) unsafe fn load_global_u8_or_zero(address: u64, wanted: bool) -> u32 {
+    let value: u32;
+    // SAFETY: `address` is, if wanted, readable, by contract.
+    unsafe {
+        asm!(
+            "{{",
+            ".reg .pred wanted;",
+            "setp.ne.u32 wanted, {wanted}, 0;",
+            "mov.b32 {value}, 0;",
+            "@wanted ld.global.nc.u8 {value}, [{address}];",
+            "}}",
+            value = out(reg32) value, address = in(reg64) address,
+            wanted = in(reg32) u32::from(wanted), options(nostack, readonly)
+        );
+    }
+    value
 }
 
 /// Executed by: any thread. Asks for the line of a byte to be brought into L2.

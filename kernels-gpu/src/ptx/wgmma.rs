@@ -1,4 +1,5 @@
-//! Warpgroup matrix multiply (PTX ISA, "wgmma"): FP8 e4m3 inputs from shared memory, f32 accumulators.
+//! Warpgroup matrix multiply (PTX ISA, "wgmma"): FP8 e4m3 inputs from shared memory, or bf16 inputs from registers and
+//! shared memory; f32 accumulators.
 //!
 //! The four K = 32 steps of one K = 128 scale block are one `asm!`: between them the accumulator belongs
 //! to the tensor core, so nothing may come between. The first step ignores the accumulator (scale-d = 0).
@@ -49,9 +50,20 @@ pub(crate) trait Mma<const R: usize> {
     unsafe fn landed(d: &mut [f32; R]);
 }
 
+/// A 64 x N x 64 multiplication of bf16, with R = N / 2 accumulators per thread.
+pub(crate) trait Bf16Mma<const R: usize> {
+    /// Executed by: warpgroup, converged. Starts `d += a[64, 64] * b[N, 64]^T`: `a` are the fragments of four K steps
+    /// of 16, `b` the descriptor of a K-major tile of 128-byte rows with 128-byte swizzle. `d` is valid after [`wait`]
+    /// and [`Bf16Mma::landed`]; until the wait the registers of `a` are in use as well.
+    unsafe fn add(d: &mut [f32; R], a: &[[u32; 4]; 4], b: u64);
+
+    /// Executed by: any thread, after [`wait`]. Keeps the compiler from using `d` any earlier.
+    unsafe fn landed(d: &mut [f32; R]);
+}
+
 macro_rules! mma {
-    ($name:ident, $shape:literal, $first:ident $($register:ident)*; $i0:literal $($i:literal)*) => {
-        #[doc = concat!("`wgmma.mma_async.", $shape, "` four times along K.")]
+    ($name:ident, $shape:literal, $bf16:literal, $first:ident $($register:ident)*; $i0:literal $($i:literal)*) => {
+        #[doc = concat!("`wgmma.mma_async.", $shape, "` or `", $bf16, "`, four times along K.")]
         pub(crate) struct $name;
 
         impl Mma<{ [$i0 $(, $i)*].len() }> for $name {
@@ -87,20 +99,50 @@ macro_rules! mma {
                 }
             }
         }
+
+        impl Bf16Mma<{ [$i0 $(, $i)*].len() }> for $name {
+            #[inline(always)]
+            unsafe fn add(d: &mut [f32; [$i0 $(, $i)*].len()], a: &[[u32; 4]; 4], b: u64) {
+                // SAFETY: the descriptor addresses a tile that has landed, by contract.
+                unsafe {
+                    asm!(
+                        concat!("wgmma.mma_async.sync.aligned.", $bf16, ".f32.bf16.bf16 {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{p0}, {p1}, {p2}, {p3}}}, {b0}, 1, 1, 1, 0;"),
+                        concat!("wgmma.mma_async.sync.aligned.", $bf16, ".f32.bf16.bf16 {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{q0}, {q1}, {q2}, {q3}}}, {b1}, 1, 1, 1, 0;"),
+                        concat!("wgmma.mma_async.sync.aligned.", $bf16, ".f32.bf16.bf16 {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{r0}, {r1}, {r2}, {r3}}}, {b2}, 1, 1, 1, 0;"),
+                        concat!("wgmma.mma_async.sync.aligned.", $bf16, ".f32.bf16.bf16 {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{s0}, {s1}, {s2}, {s3}}}, {b3}, 1, 1, 1, 0;"),
+                        $first = inout(reg32) d[$i0],
+                        $($register = inout(reg32) d[$i],)*
+                        p0 = in(reg32) a[0][0], p1 = in(reg32) a[0][1], p2 = in(reg32) a[0][2], p3 = in(reg32) a[0][3],
+                        q0 = in(reg32) a[1][0], q1 = in(reg32) a[1][1], q2 = in(reg32) a[1][2], q3 = in(reg32) a[1][3],
+                        r0 = in(reg32) a[2][0], r1 = in(reg32) a[2][1], r2 = in(reg32) a[2][2], r3 = in(reg32) a[2][3],
+                        s0 = in(reg32) a[3][0], s1 = in(reg32) a[3][1], s2 = in(reg32) a[3][2], s3 = in(reg32) a[3][3],
+                        // 32 bytes along K are two units of a descriptor.
+                        b0 = in(reg64) b, b1 = in(reg64) b + 2, b2 = in(reg64) b + 4, b3 = in(reg64) b + 6,
+                        options(nostack)
+                    );
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn landed(d: &mut [f32; [$i0 $(, $i)*].len()]) {
+                // SAFETY: by the caller's contract.
+                unsafe { <Self as Mma<{ [$i0 $(, $i)*].len() }>>::landed(d) }
+            }
+        }
     };
 }
 
-mma!(M64N8, "m64n8k32", d0 d1 d2 d3; 0 1 2 3);
-mma!(M64N16, "m64n16k32", d0 d1 d2 d3 d4 d5 d6 d7; 0 1 2 3 4 5 6 7);
-mma!(M64N32, "m64n32k32",
+mma!(M64N8, "m64n8k32", "m64n8k16", d0 d1 d2 d3; 0 1 2 3);
+mma!(M64N16, "m64n16k32", "m64n16k16", d0 d1 d2 d3 d4 d5 d6 d7; 0 1 2 3 4 5 6 7);
+mma!(M64N32, "m64n32k32", "m64n32k16",
     d0 d1 d2 d3 d4 d5 d6 d7 d8 d9 d10 d11 d12 d13 d14 d15;
     0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-mma!(M64N64, "m64n64k32",
+mma!(M64N64, "m64n64k32", "m64n64k16",
     d0 d1 d2 d3 d4 d5 d6 d7 d8 d9 d10 d11 d12 d13 d14 d15
     d16 d17 d18 d19 d20 d21 d22 d23 d24 d25 d26 d27 d28 d29 d30 d31;
     0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
     16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
-mma!(M64N128, "m64n128k32",
+mma!(M64N128, "m64n128k32", "m64n128k16",
     d0 d1 d2 d3 d4 d5 d6 d7 d8 d9 d10 d11 d12 d13 d14 d15
     d16 d17 d18 d19 d20 d21 d22 d23 d24 d25 d26 d27 d28 d29 d30 d31
     d32 d33 d34 d35 d36 d37 d38 d39 d40 d41 d42 d43 d44 d45 d46 d47

@@ -2,6 +2,7 @@
 
 pub mod atoms;
 pub mod descriptor;
+pub mod e4m3_bf16;
 pub mod e8m0;
 pub mod fragment;
 pub mod raster;
@@ -17,5 +18,7 @@ pub(crate) mod scaled_schedule;
 pub(crate) mod scaled_tables;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod schedule;
+#[cfg(target_arch = "nvptx64")]
+pub(crate) mod token_store;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod work;

@@ -64,15 +64,27 @@ impl ScaledWork {
     }
 }
 
+/// How the rows of an expert are cut into tiles.
+pub(crate) trait RowTiles {
+    /// Rows from one tile's first row to the next one's, for an expert of `rows` rows, not 0.
+    fn height(rows: u32) -> u32;
+
+    /// Number of tiles of an expert.
+    #[inline(always)]
+    fn count(rows: u32) -> u32 {
+        raster::blocks(rows, Self::height(rows))
+    }
+}
+
 /// Executed by: warp, converged. Posts this CTA's tiles, `TILE_N` columns wide, then [`ScaledWork::END`].
 /// All CTAs of a cluster post the same number of items, with the same rows.
 #[inline(always)]
-pub(crate) unsafe fn post_tiles<const TILE_N: u32, const CLUSTER: u32>(
+pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u32>(
     tables: &ScaledTables,
     outbox: &mut Outbox,
     lane: u32,
 ) {
-    let col_blocks = tables.problem.problem.n / TILE_N;
+    let col_blocks = raster::blocks(tables.problem.problem.n, TILE_N);
     let entry_cols = raster::blocks(col_blocks, CLUSTER);
     let clusters = u64::from(sreg::ctas() / CLUSTER);
     let mut next = u64::from(sreg::cta() / CLUSTER);
@@ -83,7 +95,7 @@ pub(crate) unsafe fn post_tiles<const TILE_N: u32, const CLUSTER: u32>(
         unsafe {
             let scaled = tables.group(first + lane);
             let group = scaled.group;
-            let tiles = u64::from(token_tiles::count(group.rows)) * u64::from(entry_cols);
+            let tiles = u64::from(T::count(group.rows)) * u64::from(entry_cols);
             let end = before + warp::inclusive_sum_u64(tiles, lane);
             let chunk_end = warp::broadcast_u64(end, 31);
             while next < chunk_end {
@@ -94,9 +106,8 @@ pub(crate) unsafe fn post_tiles<const TILE_N: u32, const CLUSTER: u32>(
                 let first_scale_row = warp::broadcast(scaled.first_scale_row, owner);
                 // The host bounds the tiles of one group by u32::MAX.
                 let index = (next - start) as u32;
-                let (row_block, entry_col) =
-                    raster::tile(index, token_tiles::count(rows), entry_cols);
-                let height = token_tiles::height(rows);
+                let (row_block, entry_col) = raster::tile(index, T::count(rows), entry_cols);
+                let height = T::height(rows);
                 let above = row_block * height;
                 let left = rows - above;
                 let col_block = entry_col * CLUSTER + sreg::cta_rank();

@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::tile::ring::Ring;
+use crate::tile::token_store::{Staging, TokenStore};
 use crate::tile::work::Inbox;
 
 /// Executed by: the storing warps.
@@ -28,7 +29,9 @@ pub(super) unsafe fn tiles<O: Output>(
             }
             let columns = token_tiles::columns(work.rows);
             let sum = tensor.sum(sums.slot()).lane(warp * WARP_COLUMNS);
-            let mut store = Store::new(args, work, warp, lane);
+            let rows = if work.stored { work.rows } else { 0 };
+            let column = work.col_block * TILE_N + warp * WARP_COLUMNS;
+            let mut store = TokenStore::new(args.output, args.n(), work.row, rows, column, lane);
             mbarrier::wait(smem.complete(sums.slot()), sums.parity());
             tcgen05::fence_after_thread_sync();
             let mut done = 0;
@@ -41,13 +44,13 @@ pub(super) unsafe fn tiles<O: Output>(
                     if done == columns {
                         release(smem.drained(sums.slot()), lane);
                     }
-                    staging.write::<O, 16>(&values);
+                    staging.write::<O, 16>(&values, 0, 4);
                     store.rows::<4>(staging);
                 } else {
                     let values = tcgen05::load_16_columns(source);
                     done += 16;
                     release(smem.drained(sums.slot()), lane);
-                    staging.write::<O, 8>(&values);
+                    staging.write::<O, 8>(&values, 0, 2);
                     store.rows::<2>(staging);
                 }
             }
@@ -65,84 +68,6 @@ unsafe fn release(drained: Smem, lane: u32) {
         warp::sync();
         if lane == 0 {
             mbarrier::arrive(drained);
-        }
-    }
-}
-
-/// A warp's staging buffer: 32 tokens of 64 bytes. The four 16-byte chunks of a token are exchanged by the XOR with
-/// bits 1-2 of the token, so that neither the stores of 8 tokens nor the loads of 2 meet in a bank.
-#[derive(Clone, Copy)]
-struct Staging {
-    /// Where the lane's row of a matrix goes: matrix `lane / 8` is a chunk, row `lane % 8` a token.
-    write: Smem,
-    /// What the lane stores: chunk `lane % 4` of token `lane / 4`.
-    read: Smem,
-}
-
-impl Staging {
-    #[inline(always)]
-    fn new(buffer: Smem, lane: u32) -> Self {
-        let at = |token: u32, chunk: u32| {
-            buffer.at(token * STAGING_PITCH + (chunk ^ (token / 2 % 4)) * 16)
-        };
-        Self { write: at(lane % 8, lane / 8), read: at(lane / 4, lane % 4) }
-    }
-
-    /// Executed by: warp, converged. Writes `2 R` tokens; `values` are lanes 0..16 and 16..32 of tensor memory.
-    #[inline(always)]
-    unsafe fn write<O: Output, const R: usize>(self, values: &[[f32; R]; 2]) {
-        let mut group = 0;
-        while group < R / 4 {
-            let i = group * 4;
-            let pair = |half: usize, i: usize| O::pack(values[half][i], values[half][i + 1]);
-            let matrices = [pair(0, i), pair(0, i + 2), pair(1, i), pair(1, i + 2)];
-            let target = self.write.at(group as u32 * 8 * STAGING_PITCH);
-            // SAFETY: the buffer is the warp's own, and what it held is in registers.
-            unsafe { ldst::store_matrix_x4_transposed(target, matrices) }
-            group += 1;
-        }
-    }
-}
-
-/// Where a lane stores its chunk of the next 8 tokens.
-struct Store {
-    address: u64,
-    /// Bytes from a token to the one 8 further on.
-    step: u64,
-    /// The token, counted from the tile's first, and the number of those to store.
-    token: u32,
-    rows: u32,
-}
-
-impl Store {
-    #[inline(always)]
-    fn new(args: &Args, work: ScaledWork, warp: u32, lane: u32) -> Self {
-        let token = lane / 4;
-        let row = u64::from(work.row + token) * u64::from(args.n());
-        let column = work.col_block * TILE_N + warp * WARP_COLUMNS + lane % 4 * 8;
-        Self {
-            address: args.output + (row + u64::from(column)) * 2,
-            step: u64::from(args.n()) * 8 * 2,
-            token,
-            rows: if work.stored { work.rows } else { 0 },
-        }
-    }
-
-    /// Executed by: warp, converged. Stores `8 GROUPS` tokens of the buffer, those that are the expert's.
-    #[inline(always)]
-    unsafe fn rows<const GROUPS: u32>(&mut self, staging: Staging) {
-        // SAFETY: the warp converges between writing and reading the buffer; the rows are the expert's.
-        unsafe {
-            warp::sync();
-            for group in 0..GROUPS {
-                if self.token < self.rows {
-                    let words = ldst::load_shared_u32x4(staging.read.at(group * 8 * STAGING_PITCH));
-                    ldst::store_global_u32x4(self.address, words);
-                }
-                self.token += 8;
-                self.address += self.step;
-            }
-            warp::sync();
         }
     }
 }

@@ -132,3 +132,53 @@ fn stores(line: &Line<'_>, to: &mut Vec<Mutant>) {
         to.push(replace(line, "bulk-wait", line.with_operand(0, &groups)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    const KERNEL: &str = "\
+.visible .entry k(
+)
+{
+\ttcgen05.alloc.cta_group::2.sync.aligned.shared::cta.b32 \t[%r1], 512;
+\tcp.async.bulk.tensor.1d.shared::cluster.global.mbarrier::complete_tx::bytes.cta_group::2 \t[%r1], [%rd1, {%r2}], [%r3];
+\ttcgen05.cp.cta_group::2.32x128b.warpx4 \t[%r4], %rd2;
+\ttcgen05.mma.cta_group::2.kind::mxf8f6f4.block_scale \t[%r5], %rd3, %rd4, %r6, [%r7], [%r8], %p1;
+\ttcgen05.commit.cta_group::2.mbarrier::arrive::one.shared::cluster.multicast::cluster.b64 \t[%r9], %rs1;
+\ttcgen05.ld.sync.aligned.32x32b.x1.b32 \t{%r10}, [%r5];
+\ttcgen05.wait::ld.sync.aligned;
+\ttcgen05.fence::before_thread_sync;
+\tcp.async.bulk.tensor.2d.global.shared::cta.bulk_group \t[%rd1, {%r2, %r3}], [%r1];
+\tcp.async.bulk.wait_group.read \t0;
+\tret;
+}
+";
+
+    #[test]
+    fn each_kind_of_line_has_its_faults() {
+        let all = crate::mutate::all(KERNEL);
+        let kinds: BTreeSet<&str> = all.iter().map(|(_, mutant)| mutant.kind).collect();
+        for kind in [
+            "tensor-columns",
+            "signal-own",
+            "drop-scale-copy",
+            "scale-copy-column",
+            "product-scales",
+            "scale-id-b",
+            "product-n",
+            "commit-mask",
+            "commit-elsewhere",
+            "tensor-lane",
+            "drop-tensor-wait",
+            "drop-tensor-fence-before",
+            "box-coordinates",
+            "bulk-wait",
+        ] {
+            assert!(kinds.contains(kind), "{kind} in {kinds:?}");
+        }
+        // A box has a place in a load's second operand and in a store's first.
+        let boxes = all.iter().filter(|(_, mutant)| mutant.kind == "box-coordinates");
+        assert_eq!(boxes.count(), 1 + 3);
+    }
+}

@@ -1,5 +1,9 @@
-use super::decode::decode;
 use super::*;
+use crate::abi::ElementType;
+use crate::cpu::decode::decode;
+use crate::cpu::kernel::{Scratch, Simd};
+use crate::error::Error;
+use half::{bf16, f16};
 
 struct Case {
     problem: Fp8GroupedMm,
@@ -81,8 +85,6 @@ impl Case {
     }
 }
 
-const BLOCK: usize = kernel::BLOCK;
-
 #[test]
 fn every_element_is_the_mathematics_to_the_bit() {
     for (rows, n, k) in [
@@ -112,12 +114,12 @@ fn every_element_is_the_mathematics_to_the_bit() {
 fn the_baseline_and_the_fast_path_agree() {
     let case = case(&[50, 11], 256, 256, ElementType::Bf16);
     let tensors = case.tensors();
-    let mut fast = kernel::Scratch::default();
-    let mut slow = kernel::Scratch::default();
-    for segment in groups::segments(&case.problem, &case.sizes, &case.offsets).0 {
+    let product = product(&case.problem, &tensors);
+    let (mut fast, mut slow) = (Scratch::default(), Scratch::default());
+    for segment in segments(&case.problem, &tensors).0 {
         for nb in 0..2 {
-            kernel::Simd::detect().tile(&case.problem, &tensors, segment, nb, &mut fast);
-            kernel::Simd::Baseline.tile(&case.problem, &tensors, segment, nb, &mut slow);
+            Simd::detect().tile(&product, segment, nb, &mut fast);
+            Simd::Baseline.tile(&product, segment, nb, &mut slow);
             assert!(fast.rows(segment.rows).eq(slow.rows(segment.rows)));
         }
     }

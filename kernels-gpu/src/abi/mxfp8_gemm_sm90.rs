@@ -1,0 +1,12 @@
+//! Sizes of the MXFP8 GEMM for Hopper. Its parameter is [`super::Mxfp8GemmParams`].
+
+/// Tokens of the largest tile, and the step of a tile's first row inside its expert: one scale atom.
+pub const TILE_TOKENS: u32 = 128;
+/// Output columns of a tile: two atoms of weight scales, one for each math warpgroup.
+pub const TILE_COLUMNS: u32 = 256;
+/// Slots of the ring of weights.
+pub const STAGES: u32 = 4;
+/// Threads of a CTA: two math warpgroups, one that converts tokens, and one of service warps.
+pub const THREADS: u32 = 512;
+/// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
+pub const SMEM_BYTES: u32 = 217_312;
