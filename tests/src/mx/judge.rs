@@ -27,8 +27,10 @@ pub struct MxJudged {
 }
 
 impl MxJudged {
-    /// Judges the tables.
+    /// Judges the tables. Without packed rows nothing is launched, and nobody looks at them.
     pub fn new(shape: ScaledProblem, tables: &MxTables, scales: Scales) -> Self {
+        let nothing = MxTables::default();
+        let tables = if shape.problem.rows == 0 { &nothing } else { tables };
         let MxTables { groups: Tables { sizes, offsets }, scale_offsets } = tables;
         let entries = sizes.iter().zip(offsets).zip(scale_offsets);
         let groups: Vec<ScaledGroup> = entries
