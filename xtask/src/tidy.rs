@@ -51,7 +51,8 @@ fn check(path: &str, text: &str) -> Vec<String> {
     if is_rust && lines > longest(path) {
         faults.push(format!("{path}: {lines} lines, the limit is {}", longest(path)));
     }
-    let library = path.starts_with("host/src/") && is_rust && !path.ends_with("/tests.rs");
+    let is_test = path.ends_with("/tests.rs") || path.ends_with("_tests.rs");
+    let library = path.starts_with("host/src/") && is_rust && !is_test;
     let in_test = if library { test_lines(text) } else { Vec::new() };
     for (i, line) in text.lines().enumerate() {
         let mut fault = |what: &str| faults.push(format!("{path}:{}: {what}", i + 1));
@@ -121,6 +122,7 @@ mod tests {
         assert!(check("tests/src/a.rs", text).is_empty());
         assert!(check("host/src/b.rs", "#[cfg(test)]\nmod tests;\nfn f() {}\n").is_empty());
         assert!(check("host/src/b/tests.rs", "x.unwrap()").is_empty());
+        assert!(check("host/src/b/odd_tests.rs", "x.unwrap()").is_empty());
         assert_eq!(check("host/src/b.rs", "#[cfg(test)]\nmod t;\nx.unwrap()").len(), 1);
     }
 

@@ -5,6 +5,9 @@
 //! kernel passes each entry through [`Problem::group`], or with block scales [`ScaledProblem::group`], which
 //! never yields a row outside the tensors.
 
+// Lazy operators would be branches, see `ScaledProblem::group`.
+#![allow(clippy::needless_bitwise_bool)]
+
 use super::scale_atoms::{ROWS, padded_rows};
 
 /// The bits of the status word that a kernel ORs in when the metadata breaks the contract.

@@ -11,6 +11,7 @@ pub(crate) mod ldst;
 pub(crate) mod mbarrier;
 pub(crate) mod simd;
 pub(crate) mod sreg;
+pub(crate) mod stmatrix;
 pub(crate) mod sync;
 pub(crate) mod tcgen05;
 pub(crate) mod tma;

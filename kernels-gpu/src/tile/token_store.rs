@@ -4,7 +4,7 @@
 //! They are transposed on their way through shared memory, 32 tokens at a time.
 
 use super::output::Output;
-use crate::ptx::{Smem, ldst, warp};
+use crate::ptx::{Smem, ldst, stmatrix, warp};
 
 /// Output columns of a warp.
 pub(crate) const WARP_COLUMNS: u32 = 32;
@@ -46,7 +46,7 @@ impl Staging {
             let matrices = [pair(0, i), pair(0, i + 2), pair(1, i), pair(1, i + 2)];
             let target = self.write.at(group as u32 * 8 * PITCH);
             // SAFETY: the buffer is the warp's own, and what it held is in registers.
-            unsafe { ldst::store_matrix_x4_transposed(target, matrices) }
+            unsafe { stmatrix::store_matrix_x4_transposed(target, matrices) }
             group += 1;
         }
     }

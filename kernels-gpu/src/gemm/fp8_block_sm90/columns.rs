@@ -5,6 +5,7 @@
 
 use super::math::{Math, fma};
 use super::*;
+use crate::ptx::stmatrix;
 use crate::ptx::wgmma::{self, Mma};
 use crate::tile::descriptor;
 use crate::tile::work::Work;
@@ -76,7 +77,7 @@ impl Math<'_> {
                 let i = group * 4;
                 let packed = [O::pack(sum[i], sum[i + 1]), O::pack(sum[i + 2], sum[i + 3])];
                 let token = group as u32 * fragment::GROUP_COLS;
-                ldst::store_matrix_x2_transposed(matrix_row.at(token * SWAPPED_PITCH), packed);
+                stmatrix::store_matrix_x2_transposed(matrix_row.at(token * SWAPPED_PITCH), packed);
                 group += 1;
             }
             warp::sync();

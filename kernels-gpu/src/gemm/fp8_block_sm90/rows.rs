@@ -4,6 +4,7 @@
 
 use super::math::{Math, fma};
 use super::*;
+use crate::ptx::stmatrix;
 use crate::ptx::wgmma::{self, M64N128, Mma};
 use crate::tile::descriptor;
 use crate::tile::work::Work;
@@ -178,7 +179,7 @@ impl Math<'_> {
                         O::pack(sum[i + 6], sum[i + 7]),
                     ];
                     let column = group as u32 * fragment::GROUP_COLS * 2;
-                    ldst::store_matrix_x4(matrix_row.at(column), packed);
+                    stmatrix::store_matrix_x4(matrix_row.at(column), packed);
                     group += 2;
                 }
                 warp::sync();
