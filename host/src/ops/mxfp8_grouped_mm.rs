@@ -161,7 +161,10 @@ impl Operation for Mxfp8GroupedMm {
     const OP: Op = Op::Mxfp8GroupedMm;
     const NAME: &'static str = "MXFP8 grouped GEMM";
     const UNIT: &'static str = "multiply-adds";
-    const FORMS: Option<&'static str> = None;
+    const FORMS: Option<&'static str> = Some(
+        "weights x tokens in as many token columns as a tile has rows: on Hopper 8, 16, 32, 64 or 128, the weights \
+         converted to bf16 in registers; on Blackwell multiples of 16 up to 192",
+    );
 
     fn validate(&self) -> Result<()> {
         self.validate()

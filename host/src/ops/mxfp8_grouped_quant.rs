@@ -9,8 +9,9 @@ use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::tensor::{DeviceTensor, Inspection, Rule};
+use expert_gemm_kernels::tile::atoms;
 
-/// Items of 128 rows x 128 elements that a block takes at a time: one for each warp.
+/// Items of up to 32 rows x 128 elements that a block takes at a time: one for each warp.
 const ITEMS: u64 = (mxfp8_quant::THREADS / 32) as u64;
 
 /// MXFP8 quantiser of grouped rows, known as `es_sm100_mxfp8_blockscaled_grouped_quant`:
@@ -111,9 +112,9 @@ impl Mxfp8GroupedQuant {
         limits::row_tiles(self.rows, self.experts, scale_atoms::ROWS as u64)
     }
 
-    /// Most blocks of 128 rows x 128 elements, each the work of one warp, that disjoint groups can have.
+    /// Most items of up to 32 rows x 128 elements, each the work of one warp, that disjoint groups can have.
     pub const fn max_tiles(&self) -> u64 {
-        self.max_row_tiles().saturating_mul(self.k_blocks())
+        atoms::max_count(self.rows, self.experts).saturating_mul(self.k_blocks())
     }
 
     /// Operations when every row is owned by an expert: a comparison and a multiplication for each element.
@@ -167,9 +168,8 @@ impl Operation for Mxfp8GroupedQuant {
     const OP: Op = Op::Mxfp8GroupedQuant;
     const NAME: &'static str = "MXFP8 grouped quantisation";
     const UNIT: &'static str = "elements";
-    const FORMS: Option<&'static str> = Some(
-        "a warp takes 128 elements of up to 128 rows of one expert, and skips the rows beyond",
-    );
+    const FORMS: Option<&'static str> =
+        Some("a warp takes 128 elements of up to 32 rows of one expert at a time");
 
     fn validate(&self) -> Result<()> {
         self.validate()
@@ -209,7 +209,7 @@ impl Operation for Mxfp8GroupedQuant {
 
     fn most_work(&self, variant: &Variant) -> Work {
         let blocks = self.max_tiles().div_ceil(ITEMS);
-        let item = u64::from(scale_atoms::ROWS * mxfp8_quant::TILE_K);
+        let item = u64::from(atoms::LINES * mxfp8_quant::TILE_K);
         Work {
             clusters: blocks.div_ceil(u64::from(variant.cluster.max(1))),
             tiles: blocks,
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn tiles_bytes_and_operations_are_counted() {
-        assert_eq!((P.max_row_tiles(), P.max_tiles()), (5, 15));
+        assert_eq!((P.max_row_tiles(), P.max_tiles()), (5, 5 * 4 * 3));
         assert_eq!(P.flops(), 2 * 256 * 384);
         assert_eq!(P.min_bytes(1), 256 * 384 * 3 + 256 * 12 + 80);
         assert_eq!(P.min_bytes(4), 256 * 384 * 3 + 512 * 12 + 80);

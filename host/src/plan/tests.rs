@@ -120,14 +120,14 @@ fn the_grid_of_the_quantiser_follows_its_items_and_the_blocks_that_fit() {
     };
     let full = 132 * crate::abi::mxfp8_quant::CTAS_PER_SM;
     assert_eq!(grid(1, 1, 128), 1);
-    assert_eq!(grid(1, 1, 128 * 16), 1);
-    assert_eq!(grid(1, 1, 128 * 17), 2);
-    assert_eq!(grid(8, 8, 128 * 16), 8);
-    assert_eq!(grid(129, 1, 128 * 16), 2);
-    // Four experts of a row each, 56 items a row of atoms: 14 blocks of 16.
-    assert_eq!(grid(4, 4, 7168), 14);
-    // 8192 rows of 32 experts are 95 rows of atoms at worst.
-    assert_eq!(grid(8192, 32, 7168), (95 * 56u32).div_ceil(16));
+    assert_eq!(grid(1, 1, 128 * 8), 1);
+    assert_eq!(grid(1, 1, 128 * 9), 2);
+    assert_eq!(grid(8, 8, 128 * 16), 16);
+    assert_eq!(grid(129, 1, 128 * 16), 16);
+    // Four experts of a row each, 56 items a row of atoms: 28 blocks of 8 warps.
+    assert_eq!(grid(4, 4, 7168), 28);
+    // 8192 rows of 32 experts are 95 rows of atoms at worst, of four items each.
+    assert_eq!(grid(8192, 32, 128), (95 * 4u32).div_ceil(8));
     assert_eq!(grid(1 << 20, 32, 7168), full);
     assert_eq!([grid(0, 4, 128), grid(4, 0, 128)], [0, 0]);
 }

@@ -40,6 +40,17 @@ pub const fn count(rows: u32) -> u32 {
     rows / ROWS * RUNS + last
 }
 
+/// Most items that `rows` rows make in `groups` groups, however they are split. (More than one item takes 33 rows,
+/// more than four a block of 128.)
+#[inline(always)]
+pub const fn max_count(rows: u64, groups: u64) -> u64 {
+    let active = if groups < rows { groups } else { rows };
+    let blocks = (rows + active * (ROWS as u64 - 1)) / ROWS as u64;
+    let (by_blocks, by_rows) =
+        (blocks * RUNS as u64, active + (RUNS as u64 - 1) * (rows / (LINES as u64 + 1)));
+    if by_blocks < by_rows { by_blocks } else { by_rows }
+}
+
 /// Item `index`, below [`count`], of a group of `rows` rows.
 #[inline(always)]
 pub const fn item(index: u32, rows: u32) -> Item {
@@ -83,6 +94,20 @@ impl Item {
 mod tests {
     use super::*;
     use crate::abi::scale_atoms;
+
+    #[test]
+    fn no_split_of_rows_makes_more_items_than_the_bound() {
+        assert_eq!((max_count(0, 5), max_count(5, 0), max_count(8, 8)), (0, 0, 8));
+        for first in 0..300u32 {
+            for second in 0..300 {
+                for third in [0, 1, 33, 128, 161] {
+                    let items = count(first) + count(second) + count(third);
+                    let bound = max_count(u64::from(first + second + third), 3);
+                    assert!(u64::from(items) <= bound, "{first}, {second}, {third} rows");
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_row_and_every_line_belongs_to_exactly_one_item() {
