@@ -4,12 +4,14 @@ mod common;
 
 use common::{Emulated, verdict};
 use expert_gemm::abi::VARIANTS;
-use expert_gemm::{ElementType, Error, Fp8GroupedMm};
+use expert_gemm::{
+    DeviceInfo, ElementType, Error, Fp8GroupedMm, Mxfp8GroupedMm, Mxfp8GroupedQuant, ScaleRule,
+};
 use expert_gemm_tests::gpu::{DeviceProblem, UNTOUCHED};
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::{Routing, Skew, counts};
-use ptx_emulator::Timing;
+use ptx_emulator::{Gpu, Options, Timing};
 
 const SPEC: Spec = Spec { experts: 5, n: 256, k: 384, total_rows: 60, ..Spec::PLAIN };
 
@@ -95,10 +97,62 @@ fn what_the_host_refuses_never_reaches_the_kernel() {
     assert_eq!(emulated.driver.stats().launches, 0);
 }
 
+fn a_gpu(gpu: Gpu) -> Emulated {
+    Emulated::new(Options { gpu, sm_count: 2, ..Options::default() })
+}
+
 #[test]
-fn every_shipped_kernel_loads() {
-    let emulated = Emulated::timed(Timing::Early, 2);
-    for variant in VARIANTS {
-        emulated.device.load(variant).expect("the module is understood");
+fn every_shipped_kernel_loads_on_its_family_and_on_no_other() {
+    for gpu in [Gpu::H200, Gpu::B200, Gpu::B300] {
+        let emulated = a_gpu(gpu);
+        let mut loaded = 0;
+        for variant in VARIANTS {
+            let loads = emulated.device.load(variant);
+            if variant.arch.runs_on(emulated.device.info().capability) {
+                loads.expect("the module is understood");
+                loaded += 1;
+            } else {
+                assert!(loads.is_err(), "{} on {gpu:?}", variant.symbol);
+            }
+        }
+        assert!(loaded > 0, "no kernel for {gpu:?}");
     }
+}
+
+#[test]
+fn plans_choose_the_kernel_of_the_gpu_and_say_why() {
+    let product = Mxfp8GroupedMm {
+        rows: 64,
+        experts: 2,
+        n: 256,
+        k: 256,
+        scale_rows: 256,
+        output: ElementType::F16,
+    };
+    let quant = Mxfp8GroupedQuant {
+        rows: 64,
+        experts: 2,
+        k: 256,
+        scale_rows: 256,
+        input: ElementType::Bf16,
+        rule: ScaleRule::Strict,
+    };
+    for (gpu, mm, mxq) in [
+        (Gpu::H200, "mxfp8_gemm_sm90_f16", "mxfp8_quant_sm90_bf16"),
+        (Gpu::B200, "mxfp8_gemm_sm100_f16", "mxfp8_quant_sm100_bf16"),
+        (Gpu::B300, "mxfp8_gemm_sm100_f16", "mxfp8_quant_sm100_bf16"),
+    ] {
+        let emulated = a_gpu(gpu);
+        let info = emulated.device.info();
+        let product = product.plan(info).expect("a plan");
+        let quant = quant.plan(info).expect("a plan");
+        assert_eq!((product.variant().symbol, quant.variant().symbol), (mm, mxq), "{gpu:?}");
+        assert!(product.explain().contains(mm) && product.explain().contains("refused"));
+        emulated.device.prepare(&product).expect("loads");
+        emulated.device.prepare(&quant).expect("loads");
+    }
+    let a10 = DeviceInfo { name: "NVIDIA A10".to_owned(), capability: (8, 6), ..Gpu::H200.info() };
+    let refused = product.plan(&a10).expect_err("no kernel").to_string();
+    assert!(refused.contains("sm_90a") && refused.contains("sm_100f"), "{refused}");
+    assert!(refused.ends_with("this device is sm_86 (NVIDIA A10)"), "{refused}");
 }
