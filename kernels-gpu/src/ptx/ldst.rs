@@ -187,26 +187,6 @@ pub(crate) unsafe fn load_global_u32x4_if(words: &mut [u32; 4], address: u64, wa
     }
 }
 
-/// Executed by: any thread. A byte that nobody writes while the kernel runs, or 0 unless `wanted`.
-#[inline(always)]
-pub(crate) unsafe fn load_global_u8_or_zero(address: u64, wanted: bool) -> u32 {
-    let value: u32;
-    // SAFETY: `address` is, if wanted, readable, by contract.
-    unsafe {
-        asm!(
-            "{{",
-            ".reg .pred wanted;",
-            "setp.ne.u32 wanted, {wanted}, 0;",
-            "mov.b32 {value}, 0;",
-            "@wanted ld.global.nc.u8 {value}, [{address}];",
-            "}}",
-            value = out(reg32) value, address = in(reg64) address,
-            wanted = in(reg32) u32::from(wanted), options(nostack, readonly)
-        );
-    }
-    value
-}
-
 /// Executed by: any thread. Asks for the line of a byte to be brought into L2.
 #[inline(always)]
 pub(crate) unsafe fn prefetch_global(address: u64) {

@@ -15,6 +15,19 @@ pub(crate) fn max_u16x2(a: u32, b: u32) -> u32 {
     larger
 }
 
+/// Executed by: any thread. The product of each pair of f16 halves, rounded to nearest even.
+#[inline(always)]
+pub(crate) fn mul_f16x2(a: u32, b: u32) -> u32 {
+    let product: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("mul.rn.f16x2 {product}, {a}, {b};",
+            product = out(reg32) product, a = in(reg32) a, b = in(reg32) b,
+            options(pure, nomem, nostack));
+    }
+    product
+}
+
 /// Executed by: any thread. The product of each pair of bf16 halves, rounded to nearest even.
 #[inline(always)]
 pub(crate) fn mul_bf16x2(a: u32, b: u32) -> u32 {
