@@ -3,6 +3,7 @@
 //! First every rule on the cases of one instruction, then the best on all cases, by kind of operands.
 
 use ptx_emulator::capture::{Case, Corpus, wgmma_bf16};
+use ptx_emulator::semantics::alu::float::Half;
 use ptx_emulator::semantics::tensor::{FusedSum, Rounding};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -98,7 +99,15 @@ fn rules() -> Vec<FusedSum> {
             for products in [4, 8, 16] {
                 for terms in ROUNDINGS {
                     for result in ROUNDINGS {
-                        let rule = FusedSum { fraction_bits, result_bits, products, terms, result };
+                        let element = Half::Bf16;
+                        let rule = FusedSum {
+                            element,
+                            fraction_bits,
+                            result_bits,
+                            products,
+                            terms,
+                            result,
+                        };
                         rules.push(rule);
                     }
                 }

@@ -9,6 +9,7 @@ mod barrier;
 pub mod bf16_inputs;
 mod copies;
 pub mod corpus;
+pub mod f16_inputs;
 pub mod inputs;
 mod matrix;
 mod numbers;
