@@ -41,6 +41,9 @@ impl Rounding {
 pub struct FusedSum {
     /// The type of the operands.
     pub element: Half,
+    /// Whether a subnormal operand counts with the exponent of its highest bit, and not with that of the least normal
+    /// number.
+    pub normalised: bool,
     /// The distance from the largest exponent to the unit of the sum.
     pub fraction_bits: i32,
     /// Explicit mantissa bits of the result.
@@ -71,8 +74,7 @@ impl FusedSum {
         // A term is `significand * 2^(exponent - point)`.
         let point = 2 * self.element.mantissa_bits() as i32;
         let products = a.iter().zip(b).filter_map(|(&x, &y)| {
-            let (x, ex) = decode_half(self.element, x)?;
-            let (y, ey) = decode_half(self.element, y)?;
+            let ((x, ex), (y, ey)) = (self.decode(x)?, self.decode(y)?);
             Some((x * y, ex + ey, point))
         });
         let c = Single::decode(acc);
@@ -84,6 +86,16 @@ impl FusedSum {
         let unit = largest - self.fraction_bits;
         let sum = terms().map(|(s, e, point)| self.in_units(s, e - point - unit)).sum();
         self.narrow(sum, unit)
+    }
+
+    /// An operand as the multiplier takes it.
+    fn decode(&self, bits: u16) -> Option<(i64, i32)> {
+        let (significand, exponent) = decode_half(self.element, bits)?;
+        if !self.normalised || significand == 0 {
+            return Some((significand, exponent));
+        }
+        let missing = self.element.mantissa_bits() - significand.unsigned_abs().ilog2();
+        Some((significand << missing, exponent - missing as i32))
     }
 
     /// `significand * 2^shift`, cut to an integer.

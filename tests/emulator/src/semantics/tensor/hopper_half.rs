@@ -26,6 +26,7 @@ pub const K16: usize = 16;
 /// The rule of Hopper for bf16.
 pub const WGMMA_BF16: FusedSum = FusedSum {
     element: Half::Bf16,
+    normalised: false,
     fraction_bits: FRACTION_BITS,
     result_bits: 23,
     products: K16,

@@ -111,6 +111,10 @@ fn subnormal_f16_numbers() {
     let least = power(-24);
     assert_eq!(sum(&[(least, power(14)), (power(-12), power(-13))], 0.0), power(-10) + power(-25));
     assert_eq!(sum(&[(least, power(14)), (power(-13), power(-13))], 0.0), power(-10));
+    // A core that shifts them first would have the exponent -10 there, and keep more.
+    let shifted = FusedSum { normalised: true, ..WGMMA_F16 };
+    let products = [(least, power(14)), (power(-13), power(-13))];
+    assert_eq!(sum_of(shifted, &products, 0.0), power(-10) + power(-26));
     // Beside their products nothing is lost: they are multiples of 2^-48, 20 bits below the exponent -28.
     assert_eq!(
         sum(&[(least, least), (1023.0 * least, 1023.0 * least)], 0.0),
