@@ -9,7 +9,7 @@ use expert_gemm::abi::{Arch, Op, VARIANTS, Variant};
 use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::suite::other_seeds;
 
-use ptx_emulator::{Gpu, Options, Report, ReportKind, Stats, Timing};
+use ptx_emulator::{Gpu, Options, Report, ReportKind, ScaleCopies, Stats, Timing};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -53,13 +53,15 @@ impl Kernels {
 }
 
 /// An emulated device of a family. Writes of different clusters to the same bytes are reported on demand: hostile
-/// tables may overlap by contract.
+/// tables may overlap by contract. No order is taken for granted that the ISA does not promise.
 pub fn device(arch: Arch, timing: Timing, sm_count: u32, check_cross_cluster: bool) -> Emulated {
     let gpu = match arch {
         Arch::Sm90a => Gpu::H200,
         Arch::Sm100f => Gpu::B200,
     };
-    Emulated::new(Options { gpu, timing, sm_count, check_cross_cluster, ..Options::default() })
+    let scale_copies = ScaleCopies::MayOvertake;
+    let options = Options { gpu, timing, sm_count, ..Options::default() };
+    Emulated::new(Options { check_cross_cluster, scale_copies, ..options })
 }
 
 /// What was reported of a launch with tables for which the contract asks for this status. Groups that overlap are
