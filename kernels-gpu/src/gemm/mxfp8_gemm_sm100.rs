@@ -27,8 +27,9 @@
 //! What differs from the pseudo-code:
 //!
 //! 1. **The sides are swapped.** Weights are the tensor core's M side, which is always 128; tokens are its N side, which
-//!    may be any multiple of 16. So an expert with few rows is not padded to 128, and one kernel serves decode and
-//!    prefill. See `tile/token_tiles.rs`.
+//!    may be any multiple of 16. So an expert with few rows is not padded to 128, and this kernel serves decode and
+//!    prefill; where experts have many rows, `mxfp8_gemm_sm100_pair.rs` does more with the same memory. See
+//!    `tile/token_tiles.rs`.
 //! 2. **Small tiles take two K blocks in a slot.** A slot is sized for 192 tokens; with up to 32, the same bytes
 //!    hold two K blocks, so that 160 KiB of weights are on their way where memory is the limit, and the barriers
 //!    cost half.
