@@ -206,6 +206,10 @@ impl Operation for Mxfp8GroupedMm {
         self.shape().most_work(variant)
     }
 
+    fn usual_work(&self, variant: &Variant) -> Work {
+        self.shape().even_work(variant)
+    }
+
     fn inspect(&self, tensors: &Self::Tensors<'_>, inspection: &mut Inspection) -> Result<()> {
         let (t, e, n, k) = (self.rows, self.experts, self.n, self.k);
         let (s, columns) = (self.scale_rows, self.scale_columns());

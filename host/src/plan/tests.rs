@@ -177,11 +177,17 @@ fn many_rows_an_expert_are_for_pairs_of_blocks() {
     for device in [DeviceInfo::b200(), DeviceInfo::b300()] {
         for (rows, experts, chosen) in [
             (1, 1, "mxfp8_gemm_sm100_bf16"),
-            (192, 1, "mxfp8_gemm_sm100_bf16"),
-            (193, 1, "mxfp8_gemm_sm100_pair_bf16"),
             (32 * 192, 32, "mxfp8_gemm_sm100_bf16"),
             (32 * 192 + 1, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (32 * 256, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (32 * 512, 32, "mxfp8_gemm_sm100_pair_bf16"),
             (32 * 4096, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (8 * 300, 8, "mxfp8_gemm_sm100_pair_bf16"),
+            (4096, 1, "mxfp8_gemm_sm100_pair_bf16"),
+            (2 * 320, 2, "mxfp8_gemm_sm100_pair_bf16"),
+            // Few tiles: an expert is 32 blocks of 256 rows, or 64 of 128, and there are multiprocessors for all.
+            (256, 1, "mxfp8_gemm_sm100_bf16"),
+            (2 * 256, 2, "mxfp8_gemm_sm100_bf16"),
         ] {
             let plan = mm(rows, experts).plan(&device).expect("plan");
             assert_eq!(plan.variant().symbol, chosen, "{rows} rows, {experts} experts");

@@ -118,8 +118,8 @@ pub struct Variant {
     pub input: ElementType,
     /// Element type of the output.
     pub output: ElementType,
-    /// The kernel is for problems with more rows than this for each expert, on average, and is preferred there; 0 for
-    /// one that serves any. Whatever the group tables say, its results are right.
+    /// The kernel is for problems with more rows than this for each expert, on average, and is preferred there unless it
+    /// leaves multiprocessors idle; 0 for one that serves any. Whatever the group tables say, its results are right.
     pub more_rows_than: u32,
     /// Tile of activations x weights x reduction, in elements (a probe: bytes of one copy).
     pub tile: [u32; 3],

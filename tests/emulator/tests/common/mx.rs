@@ -46,9 +46,15 @@ impl Kernels {
         kernels
     }
 
-    /// Rows that a problem of so many experts must have in all, at least, to be theirs.
+    /// Rows that a problem of so many experts must have in all, at least, to be theirs: enough for each expert, and for
+    /// several tiles on each of a few multiprocessors.
     pub fn least_rows(self, experts: usize) -> u32 {
-        if self.more_rows_than == 0 { 0 } else { experts as u32 * self.more_rows_than + 1 }
+        const BUSY: u32 = 24 * 256;
+        if self.more_rows_than == 0 {
+            0
+        } else {
+            (experts as u32 * self.more_rows_than + 1).max(BUSY)
+        }
     }
 }
 
