@@ -7,7 +7,8 @@
 #[cfg(any(
     gpu_module = "fp8_block_sm90",
     gpu_module = "mxfp8_gemm_sm90",
-    gpu_module = "mxfp8_gemm_sm100"
+    gpu_module = "mxfp8_gemm_sm100",
+    gpu_module = "mxfp8_gemm_sm100_pair"
 ))]
 macro_rules! entry {
     ($symbol:ident, $params:ty, $output:ty) => {
@@ -57,6 +58,16 @@ mod mxfp8_gemm_sm100 {
 
     entry!(mxfp8_gemm_sm100_bf16, Mxfp8GemmParams, Bf16);
     entry!(mxfp8_gemm_sm100_f16, Mxfp8GemmParams, F16);
+}
+
+#[cfg(gpu_module = "mxfp8_gemm_sm100_pair")]
+mod mxfp8_gemm_sm100_pair {
+    use crate::abi::Mxfp8GemmParams;
+    use crate::gemm::mxfp8_gemm_sm100_pair::{Args, kernel};
+    use crate::tile::output::{Bf16, F16};
+
+    entry!(mxfp8_gemm_sm100_pair_bf16, Mxfp8GemmParams, Bf16);
+    entry!(mxfp8_gemm_sm100_pair_f16, Mxfp8GemmParams, F16);
 }
 
 #[cfg(any(gpu_module = "mxfp8_quant_sm90", gpu_module = "mxfp8_quant_sm100"))]

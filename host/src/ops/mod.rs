@@ -81,6 +81,12 @@ pub trait Operation: sealed::Sealed + Copy + Eq + Hash + Debug + Send + Sync + '
     #[doc(hidden)]
     fn most_work(&self, variant: &Variant) -> Work;
 
+    /// The work by which kernels are compared: the most, or what it is when the experts' rows are nearly equal.
+    #[doc(hidden)]
+    fn usual_work(&self, variant: &Variant) -> Work {
+        self.most_work(variant)
+    }
+
     /// Shows every tensor with its rule to an inspection, in the order of the fields.
     #[doc(hidden)]
     fn inspect(&self, tensors: &Self::Tensors<'_>, inspection: &mut Inspection) -> Result<()>;

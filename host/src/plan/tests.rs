@@ -170,6 +170,45 @@ fn the_families_that_would_serve_are_named() {
     assert!(matches!(made_up(MM, &small), Err(Error::SharedMemory { .. })));
 }
 
+/// From 193 rows an expert on: 192 is the largest tile of one block, so that an expert needs more than one.
+#[test]
+fn many_rows_an_expert_are_for_pairs_of_blocks() {
+    let mm = |rows, experts| Mxfp8GroupedMm { rows, experts, ..MM };
+    for device in [DeviceInfo::b200(), DeviceInfo::b300()] {
+        for (rows, experts, chosen) in [
+            (1, 1, "mxfp8_gemm_sm100_bf16"),
+            (32 * 192, 32, "mxfp8_gemm_sm100_bf16"),
+            (32 * 192 + 1, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (32 * 256, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (32 * 512, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (32 * 4096, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (8 * 300, 8, "mxfp8_gemm_sm100_pair_bf16"),
+            (4096, 1, "mxfp8_gemm_sm100_pair_bf16"),
+            (2 * 320, 2, "mxfp8_gemm_sm100_pair_bf16"),
+            // Few tiles: an expert is 32 blocks of 256 rows, or 64 of 128, and there are multiprocessors for all.
+            (256, 1, "mxfp8_gemm_sm100_bf16"),
+            (2 * 256, 2, "mxfp8_gemm_sm100_bf16"),
+        ] {
+            let plan = mm(rows, experts).plan(&device).expect("plan");
+            assert_eq!(plan.variant().symbol, chosen, "{rows} rows, {experts} experts");
+            assert!(plan.grid().is_multiple_of(2));
+        }
+        let few = mm(8, 32).plan(&device).expect("plan").explain();
+        assert!(few.contains("refused: made for more than 192 rows an expert on average"), "{few}");
+        let many = mm(32 * 512, 32).plan(&device).expect("plan").explain();
+        assert!(many.contains("> mxfp8_gemm_sm100_pair_bf16"), "{many}");
+        assert!(many.contains("256 x 128 x 128") && many.contains("for more than 192"), "{many}");
+        let f16 = Mxfp8GroupedMm { output: ElementType::F16, ..mm(8192, 8) };
+        let symbol = f16.plan(&device).expect("plan").variant().symbol;
+        assert_eq!(symbol, "mxfp8_gemm_sm100_pair_f16");
+        let empty = mm(0, 8).plan(&device).expect("plan");
+        assert!(empty.is_empty() && empty.variant().more_rows_than == 0);
+    }
+    // No kernel of Hopper is made for many rows.
+    let h100 = mm(1 << 20, 1).plan(&DeviceInfo::h200()).expect("plan");
+    assert_eq!(h100.variant().symbol, "mxfp8_gemm_sm90_bf16");
+}
+
 #[test]
 fn explanations_speak_of_their_operation() {
     let of_products =
@@ -200,7 +239,9 @@ fn every_shipped_kernel_is_planned_on_its_family() {
         for device in devices.iter().filter(|device| variant.arch.runs_on(device.capability)) {
             let served = match variant.op {
                 crate::abi::Op::Mxfp8GroupedMm => {
-                    Mxfp8GroupedMm { output: variant.output, ..MM }.plan(device).map(drop)
+                    let rows = MM.experts * u64::from(variant.more_rows_than + 1);
+                    let plan = Mxfp8GroupedMm { rows, output: variant.output, ..MM }.plan(device);
+                    plan.map(|plan| assert_eq!(plan.variant(), variant))
                 }
                 crate::abi::Op::Mxfp8GroupedQuant => {
                     Mxfp8GroupedQuant { input: variant.input, ..QUANT }.plan(device).map(drop)

@@ -9,8 +9,8 @@ use super::token_tiles;
 use super::work::{Inbox, Outbox, Work};
 use crate::ptx::{sreg, warp};
 
-/// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the other eight.
-const EXPERT_BITS: u32 = 24;
+/// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the other nine.
+const EXPERT_BITS: u32 = 23;
 const _: () = assert!(token_tiles::MAX >> (32 - EXPERT_BITS) == 0);
 
 /// One tile of the output.
