@@ -104,6 +104,38 @@ fn every_kind_of_values_and_scales() {
 }
 
 #[test]
+fn a_few_tiles_more_than_whole_waves() {
+    let Some(gpu) = open() else { return };
+    let device: &Device = &gpu;
+    let sms = device.info().sm_count;
+    let mut cases = Vec::new();
+    for seed in 0..48 {
+        let rng = &mut Rng::stream(seed, 21);
+        let experts = [1, 3, 40, 70][seed as usize % 4];
+        // Tiles are 128 x 256. The last wave is anything from nearly empty to nearly full.
+        let tiles = 2 * sms + rng.between(1, u64::from(sms) - 1) as u32;
+        let columns = rng.between(3, 9) as u32;
+        let row_blocks = tiles / columns;
+        let mut counts = vec![0; experts];
+        for _ in 0..row_blocks {
+            let expert = rng.below(experts as u64) as usize;
+            counts[expert] += 128;
+        }
+        for count in &mut counts {
+            *count = u32::saturating_sub(*count, rng.between(0, 127) as u32);
+        }
+        let n = columns as usize * 256 - [0, 128][seed as usize % 2];
+        let spec = MxSpec { n, k: 256, experts, seed, ..MxSpec::PLAIN };
+        cases.push((spec, counts));
+    }
+    check_all("last waves", "outputs", &cases, |(spec, counts)| {
+        let rng = &mut Rng::new(spec.seed);
+        let routing = Routing::laid_out(counts.clone(), Layout::PermutedGaps, rng);
+        check(device, &MxProblem::new(*spec, MxRouting::laid_out(routing, Layout::PermutedGaps, rng)))
+    });
+}
+
+#[test]
 fn extreme_numbers_of_experts_and_rows() {
     let plain = MxSpec { n: 128, k: 128, ..MxSpec::PLAIN };
     let layouts = [Layout::PermutedGaps; 2];

@@ -259,10 +259,13 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
     }
 }
 
-/// Tiles of 128 tokens: one atom of their scales.
+/// Tiles of 128 tokens: one atom of their scales, or part of one.
 struct Tiles;
 
 impl scaled_schedule::RowTiles for Tiles {
+    /// A part is 32 or 64 rows: lines of the atom.
+    const TAIL_PARTS: u32 = 4;
+
     #[inline(always)]
     fn height(_: u32) -> u32 {
         TILE_TOKENS

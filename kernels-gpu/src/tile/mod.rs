@@ -7,6 +7,7 @@ pub mod f16_frame;
 pub mod fragment;
 pub mod raster;
 pub mod ring;
+pub mod tail;
 pub mod token_tiles;
 pub mod umma;
 

@@ -67,7 +67,10 @@ unsafe fn tile(
     lane: u32,
 ) {
     let mut copies = Copies { ring: *ring, sources: sources(args, work, lane), left: args.k_blocks };
-    let valid = [0, 32, 64, 96].map(|above| if lane + above < work.rows { ALL_BYTES } else { 0 });
+    // Rows of the atom that are the tile's. (Those before it are far above the number after the subtraction.)
+    let first = work.scale_row % scale_atoms::ROWS;
+    let own = |row: u32| row.wrapping_sub(first) < work.rows;
+    let valid = [0, 32, 64, 96].map(|above| if own(lane + above) { ALL_BYTES } else { 0 });
     let mut frame = Frame::NONE;
     // SAFETY: the tile's blocks lie inside the tensors; a lane's lines have landed after its own wait.
     unsafe {

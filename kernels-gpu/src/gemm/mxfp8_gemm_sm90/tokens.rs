@@ -56,7 +56,7 @@ unsafe fn convert<const UNITS: usize, const AHEAD: usize>(
     let mut source = Source { next: first, row_bytes, left: args.k_blocks, row, rows: work.rows };
     let block = Block {
         smem,
-        line: TOKEN_ATOM + scale_atoms::offset_in_atom(row, t),
+        line: TOKEN_ATOM + scale_atoms::offset_in_atom(work.scale_row + row, t),
         inside: row < token_span(work.rows),
         target: Target::new(thread),
         lane: thread % 32,
