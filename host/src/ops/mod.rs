@@ -65,6 +65,10 @@ pub trait Operation: sealed::Sealed + Copy + Eq + Hash + Debug + Send + Sync + '
     #[doc(hidden)]
     const FORMS: Option<&'static str>;
 
+    /// Whether the blocks of a launch stay until all work is done. Otherwise there is one for each piece.
+    #[doc(hidden)]
+    const PERSISTENT: bool = true;
+
     /// The problem in one line.
     #[doc(hidden)]
     fn describe(&self) -> String;

@@ -91,13 +91,17 @@ fn places(variant: &Variant, device: &DeviceInfo) -> u32 {
     device.sm_count.saturating_mul(variant.ctas_per_sm.max(1))
 }
 
-/// As many clusters as there can be work for, and as fit the multiprocessors.
+/// Most blocks of a grid.
+const MAX_GRID: u32 = i32::MAX as u32;
+
+/// As many clusters as there can be work for and, if they are to stay, as fit the multiprocessors.
 pub(super) fn grid<O: Operation>(variant: &Variant, problem: &O, device: &DeviceInfo) -> u32 {
     if problem.is_empty() {
         return 0;
     }
     let cluster = variant.cluster.max(1);
-    let room = u64::from((places(variant, device) / cluster).max(1));
+    let most = if O::PERSISTENT { places(variant, device) } else { MAX_GRID };
+    let room = u64::from((most / cluster).max(1));
     problem.most_work(variant).clusters.clamp(1, room) as u32 * cluster
 }
 

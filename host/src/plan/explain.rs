@@ -74,7 +74,8 @@ impl<O: Operation> fmt::Display for Plan<O> {
             if cluster > 1 {
                 write!(f, " in clusters of {cluster}")?;
             }
-            writeln!(f, ", persistent, for up to {tiles} tiles")?;
+            let persistent = if O::PERSISTENT { ", persistent" } else { "" };
+            writeln!(f, "{persistent}, for up to {tiles} tiles")?;
         }
         let flop = scaled(p.flops());
         let [rows, experts] = p.rows_and_experts();

@@ -112,23 +112,20 @@ fn the_kernel_of_the_operation_the_device_and_the_types_is_chosen() {
 }
 
 #[test]
-fn the_grid_of_the_quantiser_follows_its_items_and_the_blocks_that_fit() {
+fn the_grid_of_the_quantiser_follows_its_rows_however_many_blocks_fit() {
     let h200 = DeviceInfo::h200();
     let grid = |rows, experts, k| {
         let problem = Mxfp8GroupedQuant { rows, experts, k, ..QUANT };
         made_up(problem, &h200).expect("plan").grid()
     };
-    let full = 132 * crate::abi::mxfp8_quant::CTAS_PER_SM;
-    assert_eq!(grid(1, 1, 128), 1);
-    assert_eq!(grid(1, 1, 128 * 8), 1);
-    assert_eq!(grid(1, 1, 128 * 9), 2);
-    assert_eq!(grid(8, 8, 128 * 16), 16);
-    assert_eq!(grid(129, 1, 128 * 16), 16);
-    // Four experts of a row each, 56 items a row of atoms: 28 blocks of 8 warps.
-    assert_eq!(grid(4, 4, 7168), 28);
-    // 8192 rows of 32 experts are 95 rows of atoms at worst, of four items each.
-    assert_eq!(grid(8192, 32, 128), (95 * 4u32).div_ceil(8));
-    assert_eq!(grid(1 << 20, 32, 7168), full);
+    // A block that judges the group, and one for up to eight runs.
+    assert_eq!(grid(1, 1, 128), 1 + 1);
+    assert_eq!(grid(8, 1, 128 * 8), 1 + 1);
+    assert_eq!(grid(9, 1, 128 * 8), 1 + 2);
+    assert_eq!(grid(1, 8, 128 * 9), 1 + 2);
+    assert_eq!(grid(256, 32, 7168), 4 + 32 * 56 / 8);
+    assert_eq!(grid(8192, 33, 128), 5 + 1024 / 8);
+    assert_eq!(grid(1 << 20, 32, 7168), 4 + (1 << 17) * 7);
     assert_eq!([grid(0, 4, 128), grid(4, 0, 128)], [0, 0]);
 }
 

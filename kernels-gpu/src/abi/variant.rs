@@ -249,7 +249,7 @@ const fn mxfp8_quant(
         cluster: 1,
         threads: mxfp8_quant::THREADS,
         ctas_per_sm: mxfp8_quant::CTAS_PER_SM,
-        registers: 64,
+        registers: 48,
         smem_bytes: mxfp8_quant::SMEM_BYTES,
         param_bytes: size_of::<mxfp8_quant::Mxfp8QuantParams>() as u32,
     }

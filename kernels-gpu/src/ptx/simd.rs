@@ -1,4 +1,4 @@
-//! Arithmetic on two halves of a register (PTX ISA, "max", "mul").
+//! Halves and bytes of a register (PTX ISA, "max", "mul", "prmt").
 
 use core::arch::asm;
 
@@ -39,4 +39,18 @@ pub(crate) fn mul_bf16x2(a: u32, b: u32) -> u32 {
             options(pure, nomem, nostack));
     }
     product
+}
+
+/// Executed by: any thread. Four of the eight bytes of `a` (0..4) and `b` (4..8), as the hexadecimal digits of `selector`
+/// say, the last digit for the lowest byte.
+#[inline(always)]
+pub(crate) fn permute(a: u32, b: u32, selector: u32) -> u32 {
+    let bytes: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("prmt.b32 {bytes}, {a}, {b}, {selector};",
+            bytes = out(reg32) bytes, a = in(reg32) a, b = in(reg32) b,
+            selector = in(reg32) selector, options(pure, nomem, nostack));
+    }
+    bytes
 }

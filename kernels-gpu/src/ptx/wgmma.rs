@@ -39,25 +39,6 @@ pub(crate) unsafe fn wait<const PENDING: i64>() {
     unsafe { wgmma_wait_group(PENDING) }
 }
 
-/// Executed by: any thread. Keeps the compiler from computing the operands of a multiplication any later than here: the
-/// assembler runs multiplications one by one if operands appear behind the [`fence`].
-#[inline(always)]
-pub(crate) fn ready(a: &mut Steps, b: &mut [u64; 4]) {
-    for [w, x, y, z] in a {
-        // SAFETY: no instruction; the operands tie every later use to this point.
-        unsafe {
-            asm!("// {w} {x} {y} {z}", w = inout(reg32) *w, x = inout(reg32) *x, y = inout(reg32) *y,
-                z = inout(reg32) *z, options(nostack));
-        }
-    }
-    let [w, x, y, z] = b;
-    // SAFETY: as above.
-    unsafe {
-        asm!("// {w} {x} {y} {z}", w = inout(reg64) *w, x = inout(reg64) *x, y = inout(reg64) *y,
-            z = inout(reg64) *z, options(nostack));
-    }
-}
-
 /// A 64 x N x 128 multiplication: one K = 128 scale block, with R = N / 2 accumulators per thread.
 pub(crate) trait Mma<const R: usize> {
     /// Executed by: warpgroup, converged. Starts `a[64, 128] * b[N, 128]^T`; both are descriptors of

@@ -81,7 +81,7 @@ fn every_edge_of_the_row_count() {
     check_on_all("row counts", &problems);
 }
 
-/// More experts than the lanes of a warp and the warps of a CTA, more work than CTAs, and long rows.
+/// More experts than the lanes of a warp and the threads of a CTA, more work than CTAs at once, and long rows.
 #[test]
 fn many_experts_and_long_rows() {
     let plain = QuantSpec { k: 128, skew: Skew::Ragged, ..QuantSpec::PLAIN };
@@ -94,6 +94,9 @@ fn many_experts_and_long_rows() {
         (600, QuantSpec { experts: 2, k: 7168, total_rows: 3, ..plain }),
         (601, QuantSpec { experts: 1, k: 128, total_rows: 700, ..plain }),
         (602, QuantSpec { experts: 3, k: 2048, total_rows: 20, input: ElementType::F16, ..plain }),
+        // Blocks beyond the first hundreds ask whose the rows are before they load.
+        (603, QuantSpec { experts: 7, k: 128, total_rows: 44_000, layouts, ..plain }),
+        (604, QuantSpec { experts: 300, k: 256, total_rows: 22_500, layouts, ..plain }),
     ]);
     let problems: Vec<_> = problems
         .into_iter()
