@@ -184,7 +184,7 @@ impl Shared {
     fn weights_free(self, slot: u32) -> Smem {
         self.0.at(WEIGHTS_FREE + slot * 8)
     }
-    /// One arrival, by the warp that brings scales.
+    /// One arrival by each thread of the warp that brings scales.
     #[inline(always)]
     fn scales_full(self, slot: u32) -> Smem {
         self.0.at(SCALES_FULL + slot * 8)
@@ -286,7 +286,7 @@ unsafe fn init_barriers(smem: Shared) {
             mbarrier::init(smem.tokens_free(buffer), MATH_WARPS);
         }
         for slot in 0..SCALE_STAGES {
-            mbarrier::init(smem.scales_full(slot), 1);
+            mbarrier::init(smem.scales_full(slot), 32);
             mbarrier::init(smem.scales_free(slot), MATH_WARPS + TOKEN_WARPS);
         }
         let board = smem.board();

@@ -57,17 +57,14 @@ impl Math<'_> {
     #[inline(always)]
     unsafe fn tile<O: Output, M: HalfMma<R>, const R: usize>(&mut self, work: ScaledWork) {
         let mut sums = [[0.0; R]; 2];
-        let mut unit = 0;
+        let mut unit = 1f32.to_bits();
         let mut left = self.args.k_blocks;
         // SAFETY: the warpgroup is converged, and its warps see the same verdicts.
         unsafe {
             while left > 0 {
                 let verdict = Verdict::await_next(self.smem, &self.rings.scales);
                 if verdict.unit != unit {
-                    // The first frame finds nothing to move.
-                    if unit != 0 {
-                        scale(&mut sums, f16_frame::ratio(unit, verdict.unit));
-                    }
+                    scale(&mut sums, f16_frame::ratio(unit, verdict.unit));
                     unit = verdict.unit;
                 }
                 if verdict.f16 != 0 {
@@ -168,7 +165,8 @@ impl Math<'_> {
         // SAFETY: slots and buffers are waited for; the warpgroup is converged; loops are uniform.
         unsafe {
             let scales = self.scales().map(|rows| rows.map(e8m0::value));
-            let (slot, buffer) = (self.next_weights(), self.rings.tokens.slot());
+            let (slot, buffer) = (self.rings.weights.slot(), self.rings.tokens.slot());
+            mbarrier::wait(self.smem.weights_full(slot), self.rings.weights.parity());
             mbarrier::wait(self.smem.tokens_full(buffer), self.rings.tokens.parity());
             let mut part = 0;
             while part < 4 {
@@ -186,6 +184,7 @@ impl Math<'_> {
             release(self.smem.weights_free(slot), self.lane);
             release(self.smem.tokens_free(buffer), self.lane);
         }
+        self.rings.weights.advance();
         self.rings.tokens.advance();
     }
 
@@ -242,25 +241,23 @@ impl Math<'_> {
         let mut store =
             TokenStore::new(self.args.output, self.args.n(), work.row, rows, column, self.lane);
         let staging = Staging::new(self.smem.staging(self.warp), self.lane);
-        let halves = [staging, staging.second_half()];
-        // 16 tokens are written to one half while those before are stored from the other.
-        let step = if R < 8 { R } else { 8 };
-        // SAFETY: the staging buffer is the warp's own; only rows of the expert are stored.
-        unsafe {
-            halves[0].write::<O, R>(sums, 0, step / 4);
-            let mut first = 0;
-            while first < R {
-                let next = first + step;
-                if next < R {
-                    halves[next / step % 2].write::<O, R>(sums, next, step / 4);
-                }
-                if R < 8 {
-                    store.rows::<1>(halves[0]);
+        let mut first = 0;
+        while first < R {
+            // SAFETY: the staging buffer is the warp's own; only rows of the expert are stored.
+            unsafe {
+                if R - first >= 16 {
+                    staging.write::<O, R>(sums, first, 4);
+                    store.rows::<4>(staging);
                 } else {
-                    store.rows::<2>(halves[first / step % 2]);
+                    staging.write::<O, R>(sums, first, R / 4);
+                    if R == 8 {
+                        store.rows::<2>(staging);
+                    } else {
+                        store.rows::<1>(staging);
+                    }
                 }
-                first = next;
             }
+            first += 16;
         }
     }
 }

@@ -108,7 +108,7 @@ unsafe fn tile(
                 let verdict = Verdict { unit: frame.unit(), f16: u32::from(f16) };
                 ldst::store_shared_u64(smem.scales(slot).at(VERDICT), verdict.packed());
             }
-            release(smem.scales_full(slot), lane);
+            mbarrier::arrive(smem.scales_full(slot));
             ring.advance();
         }
     }
