@@ -1,0 +1,137 @@
+//! What one thread's copies and products may rely on.
+
+use super::{ONE, power};
+use crate::bench::Bench;
+use crate::fact::{Evidence, Fact, Standing};
+use crate::probe::{A, ATOMS, B, M, Probe, ROW, SCALES_B, Tensor};
+use expert_gemm::Result;
+use expert_gemm_kernels::abi::{Arch, scale_atoms};
+use expert_gemm_tests::rng::Rng;
+
+/// All of them.
+pub const FACTS: [Fact; 3] = [
+    Fact {
+        id: "copy-before-product",
+        claim: "a copy of scales is done before a product that the same thread issues after it, without a wait",
+        relied_on: "kernels-gpu/src/gemm/mxfp8_gemm_sm100/multiply.rs",
+        standing: Standing::Assumed,
+        families: &[Arch::Sm100f],
+        ask: |bench| rounds(bench, false),
+    },
+    Fact {
+        id: "product-before-copy",
+        claim: "a copy of scales does not overwrite those of a product that the same thread has issued before it",
+        relied_on: "nothing; a kernel with one set of scale columns would",
+        standing: Standing::Open,
+        families: &[Arch::Sm100f],
+        ask: |bench| rounds(bench, true),
+    },
+    Fact {
+        id: "product-chain",
+        claim: "products of one thread into the same columns add up in the order of their issue, and a commit arrives when all are done",
+        relied_on: "kernels-gpu/src/gemm/mxfp8_gemm_sm100/multiply.rs",
+        standing: Standing::Assumed,
+        families: &[Arch::Sm100f],
+        ask: chain,
+    },
+];
+
+/// Columns of a product, and how many there are.
+const N: usize = 16;
+const ROUNDS: usize = 20;
+/// Behind the scales of B: a place for each round.
+const FIRST: u32 = 396;
+
+/// Rounds of a copy and a product that needs it, each with other scales: from columns of their own, or all from the same.
+fn rounds(bench: &Bench, same: bool) -> Result<Evidence> {
+    let mut probe = Probe::new(31);
+    let mut row = [0; ROW];
+    row[0] = ONE;
+    probe.operand(A, &[row; M]);
+    probe.operand(B, &[row; N]);
+    probe.scales(SCALES_B, &[[127; 4]; N]);
+    let rng = &mut Rng::new(32);
+    // What the columns hold at first are scales as well, and the same in all quarters of the lanes.
+    let before: Vec<[u8; 4]> = (0..512).map(|_| [rng.between(60, 99) as u8; 4]).collect();
+    for atom in 0..ROUNDS as u32 {
+        probe.scales(FIRST + 4 * atom, &before[..M]);
+    }
+    let scales: Vec<Vec<u8>> =
+        (0..ROUNDS).map(|_| (0..M).map(|_| rng.between(100, 154) as u8).collect()).collect();
+    for (round, scales) in (0..).zip(&scales) {
+        // 8 atoms fit beside the operands, the rest where B has no rows.
+        let source = ATOMS - 16 * 512 + round * 512;
+        for (row, &scale) in scales.iter().enumerate() {
+            let at = scale_atoms::offset_in_atom(row as u32, 0);
+            probe.shared[(source + at) as usize] = scale;
+        }
+        let column = if same { FIRST } else { FIRST + 4 * round };
+        probe.copy(column, source);
+        probe.multiply(round * N as u32, N, 0, false).scales_a = column;
+    }
+    let image = probe.image();
+    let with = |scale: &dyn Fn(usize, usize) -> u8| {
+        let mut tensor = image.clone();
+        for round in 0..ROUNDS {
+            tensor.sums((round * N) as u32, N, |i, _| power(scale(round, i), 127));
+            let column = if same { 0 } else { round };
+            for lane in 0..M {
+                for word in 0..4 {
+                    let source =
+                        ATOMS as usize - 16 * 512 + round * 512 + lane % 32 * 16 + word * 4;
+                    let bytes = probe.shared[source..].first_chunk().copied().unwrap_or_default();
+                    let place = FIRST as usize + 4 * column + word;
+                    tensor.set(lane, place, u32::from_le_bytes(bytes));
+                }
+            }
+        }
+        tensor.0
+    };
+    let claim = with(&|round, i| scales[round][i]);
+    let next = with(&|round, i| scales[(round + 1).min(ROUNDS - 1)][i]);
+    let evidence = Evidence::new(probe.run(bench)?, claim, Box::new(Tensor::place));
+    Ok(if same {
+        evidence.or("products see the next copy", next)
+    } else {
+        evidence.or("products do not see their copy", with(&|_, i| before[i][0]))
+    })
+}
+
+/// Links of the chain.
+const LINKS: usize = 64;
+
+/// Sums that depend on the order: each link is truncated against what the ones before it left.
+fn chain(bench: &Bench) -> Result<Evidence> {
+    use crate::rule::Rule;
+    let mut probe = Probe::new(33);
+    let rng = &mut Rng::new(34);
+    let mut codes = |count: usize| {
+        let mut rows = vec![[0u8; ROW]; count];
+        rows.iter_mut().for_each(|row| expert_gemm_tests::values::Values::Uniform.fill(rng, row));
+        rows
+    };
+    let (a, b) = (codes(M), codes(N));
+    probe.operand(A, &a);
+    probe.operand(B, &b);
+    probe.equal_scales(127);
+    let steps: Vec<u32> = (0..LINKS).map(|_| rng.below(4) as u32).collect();
+    for (link, &step) in steps.iter().enumerate() {
+        probe.multiply(0, N, step, link > 0);
+    }
+    let image = probe.image();
+    let with = |steps: &[u32]| {
+        let mut tensor = image.clone();
+        tensor.sums(0, N, |i, j| {
+            let part = |row: &[u8; ROW], step: u32| row.as_chunks::<32>().0[step as usize];
+            steps.iter().fold(0.0, |sum, &step| {
+                Rule::PUBLISHED.step(&part(&a[i], step), &part(&b[j], step), [127; 2], sum)
+            })
+        });
+        tensor.0
+    };
+    let reversed: Vec<u32> = steps.iter().rev().copied().collect();
+    let claim = with(&steps);
+    Ok(Evidence::new(probe.run(bench)?, claim, Box::new(Tensor::place))
+        .or("the order is reversed", with(&reversed))
+        .or("the last product is missing", with(&steps[..LINKS - 1])))
+}
