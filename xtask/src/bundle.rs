@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::{process, ui, workspace};
+use crate::{process, selftest, ui, workspace};
 
 /// Arguments of `bundle`.
 #[derive(clap::Args)]
@@ -46,6 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut programs = build(&["test", "--no-run", "-p", "expert-gemm-tests"])?;
     programs.extend(build(&["build", "--bins", "-p", "expert-gemm-benches"])?);
     programs.extend(build(&["build", "--bin", "capture", "-p", "ptx-emulator"])?);
+    programs.extend(build(&["build", "--bin", "selftest", "-p", "expert-gemm-selftest"])?);
     let mut rows = Vec::new();
     let mut total = 0;
     for (name, program) in programs {
@@ -63,6 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn build(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     let mut command = workspace::cargo();
+    selftest::stamp(&mut command);
     command.args(arguments).args(["--release", "--quiet", "--message-format=json"]);
     let (messages, _) = process::capture(&mut command, "building the programs")?;
     Ok(executables(&messages))

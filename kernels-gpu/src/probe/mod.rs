@@ -1,4 +1,4 @@
-//! Kernels that measure the machine.
+//! Kernels that measure the machine, or question it.
 
 #[cfg(gpu_module = "bulk_read_sm90")]
 pub(crate) mod bulk_read_sm90;

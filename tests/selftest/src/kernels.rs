@@ -105,7 +105,7 @@ struct Runs {
     got: Vec<u32>,
     want: Vec<u32>,
     /// Where each run begins, and what it is.
-    runs: Vec<(usize, String)>,
+    starts: Vec<(usize, String)>,
 }
 
 impl Runs {
@@ -117,7 +117,7 @@ impl Runs {
         status: [u32; 2],
         damage: &[String],
     ) {
-        self.runs.push((self.got.len(), run.to_string()));
+        self.starts.push((self.got.len(), run.to_string()));
         self.got.extend([status[0], damage.len() as u32]);
         self.want.extend([status[1], 0]);
         self.got.extend(got.iter().map(|&x| x.into()));
@@ -125,9 +125,9 @@ impl Runs {
     }
 
     fn evidence(self) -> Evidence {
-        let Self { got, want, runs } = self;
+        let Self { got, want, starts } = self;
         let place = move |at: usize| {
-            let run = runs.iter().rev().find(|(first, _)| *first <= at);
+            let run = starts.iter().rev().find(|(first, _)| *first <= at);
             let Some((first, run)) = run else { return format!("word {at}") };
             match at - first {
                 0 => format!("status word of {run}"),

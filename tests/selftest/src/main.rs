@@ -53,7 +53,9 @@ fn run(args: &Args) -> Result<Outcome> {
     wanted.retain(|fact| fact.id.contains(&args.only));
     let which = args.emulated.unwrap_or(Which::Real);
     if args.list {
-        wanted.iter().for_each(|fact| println!("{:<22} {}", fact.id, fact.claim));
+        for fact in &wanted {
+            println!("{:<22} {}", fact.id, fact.claim);
+        }
         return Ok(Outcome::Confirmed);
     }
     if let Some(first) = &args.child {

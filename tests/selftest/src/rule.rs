@@ -160,8 +160,8 @@ mod tests {
             let reach = rng.pick(&[0, 3, 40, 127]);
             let scales = [0; 2].map(|_| (127 - reach + rng.below(2 * reach + 1)) as u8);
             let near = 2f32.powi(i32::from(scales[0]) + i32::from(scales[1]) - 254);
-            let accumulator =
-                rng.pick(&[0.0, near * rng.normals()[0], f32::from_bits(rng.bits() as u32)]);
+            let accumulators = [0.0, near * rng.normals()[0], f32::from_bits(rng.bits() as u32)];
+            let accumulator = rng.pick(&accumulators);
             let (got, want) = (
                 Rule::PUBLISHED.step(&a, &b, scales, accumulator),
                 scalar::step(&a, &b, scales, accumulator),

@@ -178,12 +178,12 @@ mod tests {
         crate::facts::all().into_iter().take(4).collect()
     }
 
-    fn opened() -> Result<Line, End> {
-        Ok(Line::Opened(Head::new(&DeviceInfo::b200())))
+    fn opened() -> Line {
+        Line::Opened(Head::new(&DeviceInfo::b200()))
     }
 
-    fn yes(fact: &Fact) -> Result<Line, End> {
-        Ok(Line::Answered(fact.id.to_owned(), Verdict::Confirmed { compared: 1 }, 1))
+    fn yes(fact: &Fact) -> Line {
+        Line::Answered(fact.id.to_owned(), Verdict::Confirmed { compared: 1 }, 1)
     }
 
     /// Answers of children of which each says as many answers as a number says, and then ends as it says.
@@ -193,13 +193,8 @@ mod tests {
         let start = |left: &[Fact]| {
             let (count, end) = &children[starts];
             starts += 1;
-            let answers = left.iter().take(*count).map(yes);
-            [opened()]
-                .into_iter()
-                .chain(answers)
-                .chain(end.clone().map(Err))
-                .collect::<Vec<_>>()
-                .into_iter()
+            let said = [opened()].into_iter().chain(left.iter().take(*count).map(yes));
+            said.map(Ok).chain(end.clone().map(Err)).collect::<Vec<_>>().into_iter()
         };
         let (_, answers) = collect(&facts, start, |_| ()).expect("a device");
         assert_eq!(answers.len(), facts.len());

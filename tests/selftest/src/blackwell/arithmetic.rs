@@ -1,5 +1,6 @@
 //! What a step of the block-scaled product computes, bit for bit.
 
+use super::drawn;
 use crate::bench::Bench;
 use crate::fact::{Evidence, Fact, Standing};
 use crate::probe::{A, B, M, Probe, ROW, SCALES_A, SCALES_B, STEP, Tensor};
@@ -7,6 +8,7 @@ use crate::rule::{Range, Rule};
 use expert_gemm::Result;
 use expert_gemm_kernels::abi::Arch;
 use expert_gemm_kernels::abi::tensor_probe::COLUMNS;
+use expert_gemm_kernels::tile::umma;
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::values::Values;
 
@@ -63,14 +65,9 @@ struct Tile {
 impl Tile {
     /// Codes of these kinds, scales of one, accumulators of zero.
     fn new(rng: &mut Rng, [a, b]: [Values; 2]) -> Self {
-        let mut codes = |values: Values, count| {
-            let mut rows = vec![[0; STEP]; count];
-            rows.iter_mut().for_each(|row| values.fill(rng, row));
-            rows
-        };
         Self {
-            a: codes(a, M),
-            b: codes(b, N),
+            a: drawn(a, rng, M),
+            b: drawn(b, rng, N),
             scales_a: vec![127; M],
             scales_b: vec![127; N],
             accumulators: vec![0.0; M * N],
@@ -130,8 +127,7 @@ fn ask(bench: &Bench, tiles: &[Tile], others: &[Rule]) -> Result<Evidence> {
     for (step, tile) in (0..).zip(tiles) {
         let d = step * N as u32;
         image.sums(d, N, |i, j| tile.accumulators[i * N + j]);
-        probe.multiply(d, N, step, true).instruction |=
-            expert_gemm_kernels::tile::umma::scale_bytes(step);
+        probe.multiply(d, N, step, true).instruction |= umma::scale_bytes(step);
     }
     probe.tensor.clone_from(&image.0);
     let by = |rule: &Rule| {
@@ -175,8 +171,12 @@ fn zero_products(bench: &Bench) -> Result<Evidence> {
     let tiles = [[124, 130], [150, 170], [185, 190], [120, 190]].map(|[low, high]| {
         let mut tile = Tile::new(rng, [Values::Sparse; 2]);
         // Most sums have no other term than the accumulator.
-        tile.a.iter_mut().step_by(2).for_each(|row| *row = [0; STEP]);
-        tile.b.iter_mut().step_by(3).for_each(|row| *row = [0x80; STEP]);
+        for row in tile.a.iter_mut().step_by(2) {
+            *row = [0; STEP];
+        }
+        for row in tile.b.iter_mut().step_by(3) {
+            *row = [0x80; STEP];
+        }
         tile.scale(rng, low, high);
         for accumulator in &mut tile.accumulators {
             *accumulator = rng.normals()[0];

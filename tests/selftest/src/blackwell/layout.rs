@@ -131,6 +131,9 @@ fn loads(bench: &Bench, columns: usize, view: u32) -> Result<Evidence> {
     ))
 }
 
+/// Chooses what a product takes of a row, for a step: the rows of an operand, the row, the step.
+type Take<'a> = &'a dyn Fn(&[[u8; ROW]], usize, usize) -> Vec<u8>;
+
 /// Rows of B in this question.
 const N: usize = 64;
 
@@ -145,8 +148,7 @@ fn operand_descriptor(bench: &Bench) -> Result<Evidence> {
     }
     let image = probe.image();
     let slice = |row: &[u8; ROW], step: usize| row[step * STEP..][..STEP].to_vec();
-    let with = |lane: &dyn Fn(usize) -> usize,
-                take: &dyn Fn(&[[u8; ROW]], usize, usize) -> Vec<u8>| {
+    let with = |lane: &dyn Fn(usize) -> usize, take: Take<'_>| {
         let mut tensor = image.clone();
         for step in 0..4 {
             let rows = |of: &[[u8; ROW]], count| (0..count).map(|r| take(of, r, step)).collect();

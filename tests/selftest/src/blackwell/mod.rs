@@ -16,11 +16,16 @@ pub const ONE: u8 = 0x38;
 /// Rows of A and of B whose sums are small whole numbers, exact in any order.
 fn whole_numbers(seed: u64) -> [Vec<[u8; ROW]>; 2] {
     let rng = &mut Rng::stream(seed, 1);
-    [M, MAX_N].map(|count| {
-        let mut rows = vec![[0; ROW]; count];
-        rows.iter_mut().for_each(|row| Values::Integers.fill(rng, row));
-        rows
-    })
+    [M, MAX_N].map(|count| drawn(Values::Integers, rng, count))
+}
+
+/// Rows of codes.
+fn drawn<const K: usize>(values: Values, rng: &mut Rng, count: usize) -> Vec<[u8; K]> {
+    let mut rows = vec![[0; K]; count];
+    for row in &mut rows {
+        values.fill(rng, row);
+    }
+    rows
 }
 
 /// The product of some bytes of two rows.

@@ -1,12 +1,14 @@
 //! What one thread's copies and products may rely on.
 
-use super::{ONE, power};
+use super::{ONE, drawn, power};
 use crate::bench::Bench;
 use crate::fact::{Evidence, Fact, Standing};
 use crate::probe::{A, ATOMS, B, M, Probe, ROW, SCALES_B, Tensor};
+use crate::rule::Rule;
 use expert_gemm::Result;
 use expert_gemm_kernels::abi::{Arch, scale_atoms};
 use expert_gemm_tests::rng::Rng;
+use expert_gemm_tests::values::Values;
 
 /// All of them.
 pub const FACTS: [Fact; 3] = [
@@ -102,15 +104,9 @@ const LINKS: usize = 64;
 
 /// Sums that depend on the order: each link is truncated against what the ones before it left.
 fn chain(bench: &Bench) -> Result<Evidence> {
-    use crate::rule::Rule;
     let mut probe = Probe::new(33);
     let rng = &mut Rng::new(34);
-    let mut codes = |count: usize| {
-        let mut rows = vec![[0u8; ROW]; count];
-        rows.iter_mut().for_each(|row| expert_gemm_tests::values::Values::Uniform.fill(rng, row));
-        rows
-    };
-    let (a, b) = (codes(M), codes(N));
+    let (a, b) = (drawn(Values::Uniform, rng, M), drawn(Values::Uniform, rng, N));
     probe.operand(A, &a);
     probe.operand(B, &b);
     probe.equal_scales(127);

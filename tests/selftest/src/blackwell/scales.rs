@@ -96,9 +96,11 @@ fn copies(bench: &Bench) -> Result<Evidence> {
 fn ones(seed: u64) -> Probe {
     let mut probe = Probe::new(seed);
     let mut row = [0; ROW];
-    row.iter_mut().step_by(32).for_each(|first| *first = ONE);
-    probe.operand(A, &[row; M]);
-    probe.operand(B, &[row; MAX_N]);
+    for first in row.iter_mut().step_by(32) {
+        *first = ONE;
+    }
+    probe.operand(A, &vec![row; M]);
+    probe.operand(B, &vec![row; MAX_N]);
     let rng = &mut Rng::stream(seed, 3);
     let mut scales =
         |rows: usize| (0..rows).map(|_| [(); 4].map(|()| rng.between(100, 154) as u8)).collect();
