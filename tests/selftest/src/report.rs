@@ -84,7 +84,7 @@ impl Head {
             capability: info.capability,
             multiprocessors: info.sm_count,
             cuda: info.driver_version.to_string(),
-            driver: driver.and_then(|text| text.lines().next().map(str::to_owned)),
+            driver: driver.and_then(|text| text.lines().next().map(|line| line.trim().to_owned())),
             commit: option_env!("EXPERT_GEMM_COMMIT").map(str::to_owned),
             abi: ABI_VERSION,
             modules: mine.filter_map(module).collect(),
