@@ -9,7 +9,7 @@
 //! | [`blackwell`] | questions to the probe: layouts, scales, arithmetic, order |
 //! | [`hopper`] | the captured programs, run again and compared with what they left on other GPUs |
 //! | [`kernels`] | the kernels themselves, on seeded problems and crafted inputs |
-//! | [`bench`] | the device that is asked: a GPU, or the emulator |
+//! | [`mod@bench`] | the device that is asked: a GPU, or the emulator |
 //! | [`supervise`] | children that ask, so that a fault or a hang costs one fact and not the rest |
 //! | [`report`] | what a person sends back |
 
