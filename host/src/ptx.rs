@@ -22,6 +22,11 @@ const EMBEDDED: &[(Arch, &str, &str)] = &[
     (Arch::Sm90a, "bulk_read_sm90", include_str!("../ptx/sm_90a/bulk_read_sm90.ptx")),
     (Arch::Sm100f, "mxfp8_gemm_sm100", include_str!("../ptx/sm_100f/mxfp8_gemm_sm100.ptx")),
     (Arch::Sm100f, "tensor_probe_sm100", include_str!("../ptx/sm_100f/tensor_probe_sm100.ptx")),
+    (
+        Arch::Sm100f,
+        "mxfp8_gemm_sm100_pair",
+        include_str!("../ptx/sm_100f/mxfp8_gemm_sm100_pair.ptx"),
+    ),
 ];
 
 /// A PTX module as text.

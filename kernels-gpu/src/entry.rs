@@ -8,6 +8,7 @@
     gpu_module = "fp8_block_sm90",
     gpu_module = "mxfp8_gemm_sm90",
     gpu_module = "mxfp8_gemm_sm100",
+    gpu_module = "mxfp8_gemm_sm100_pair",
     gpu_module = "tensor_probe_sm100"
 ))]
 macro_rules! entry {
@@ -63,6 +64,16 @@ mod mxfp8_gemm_sm100 {
     entry!(mxfp8_gemm_sm100_f16, Mxfp8GemmParams, F16);
 }
 
+#[cfg(gpu_module = "mxfp8_gemm_sm100_pair")]
+mod mxfp8_gemm_sm100_pair {
+    use crate::abi::Mxfp8GemmParams;
+    use crate::gemm::mxfp8_gemm_sm100_pair::{Args, kernel};
+    use crate::tile::output::{Bf16, F16};
+
+    entry!(mxfp8_gemm_sm100_pair_bf16, Mxfp8GemmParams, Bf16);
+    entry!(mxfp8_gemm_sm100_pair_f16, Mxfp8GemmParams, F16);
+}
+
 #[cfg(any(gpu_module = "mxfp8_quant_sm90", gpu_module = "mxfp8_quant_sm100"))]
 mod mxfp8_quant {
     use crate::abi::Mxfp8QuantParams;
@@ -103,6 +114,8 @@ mod bulk_read_sm90 {
 mod tensor_probe_sm100 {
     use crate::abi::TensorProbeParams;
     use crate::probe::tensor_sm100::kernel;
+    use crate::ptx::tcgen05::{ONE_CTA, PAIR};
 
-    entry!(tensor_probe_sm100, TensorProbeParams, |p, base| kernel(&p, base));
+    entry!(tensor_probe_sm100, TensorProbeParams, |p, base| kernel::<ONE_CTA>(&p, base));
+    entry!(tensor_probe_sm100_pair, TensorProbeParams, |p, base| kernel::<PAIR>(&p, base));
 }

@@ -104,6 +104,15 @@ impl Routing {
         Self::laid_out(rows_per_expert, Layout::Packed, &mut Rng::new(0))
     }
 
+    /// The same with more rows before the first and behind the last, which belong to nobody: a caller who knows only a
+    /// bound allocates them.
+    #[must_use]
+    pub fn with_spare_rows(mut self, before: u32, behind: u32) -> Self {
+        self.first_row.iter_mut().for_each(|row| *row += before);
+        self.rows += before + behind;
+        self
+    }
+
     /// The same counts in another layout.
     pub fn laid_out(rows_per_expert: Vec<u32>, layout: Layout, rng: &mut Rng) -> Self {
         let mut order: Vec<usize> = (0..rows_per_expert.len()).collect();

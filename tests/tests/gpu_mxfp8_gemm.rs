@@ -61,13 +61,15 @@ fn every_edge_of_the_row_count() {
     for rows in EDGE_ROWS {
         for output in OUTPUTS {
             for layout in Layout::ALL {
-                cases.push((rows, layout, MxSpec { output, experts: 3, k: 384, ..MxSpec::PLAIN }));
+                let spec = MxSpec { output, experts: 3, k: 384, ..MxSpec::PLAIN };
+                // Spare rows, of which plans think that they may be used: Blackwell has a kernel for many.
+                cases.extend([0, 600].map(|spare| (rows, spare, layout, spec)));
             }
         }
     }
-    check_all("row counts", "outputs", &cases, |&(rows, layout, spec)| {
+    check_all("row counts", "outputs", &cases, |&(rows, spare, layout, spec)| {
         let rng = &mut Rng::new(u64::from(rows));
-        let routing = Routing::laid_out(vec![rows; 3], layout, rng);
+        let routing = Routing::laid_out(vec![rows; 3], layout, rng).with_spare_rows(0, spare);
         check(device, &MxProblem::new(spec, MxRouting::laid_out(routing, layout, rng)))
     });
 }
@@ -99,6 +101,41 @@ fn every_kind_of_values_and_scales() {
         }
     }
     check_specs("kinds of values", &specs);
+}
+
+#[test]
+fn a_few_tiles_more_than_whole_waves() {
+    let Some(gpu) = open() else { return };
+    let device: &Device = &gpu;
+    let sms = device.info().sm_count;
+    let mut cases = Vec::new();
+    for seed in 0..48 {
+        let rng = &mut Rng::stream(seed, 21);
+        let experts = [1, 3, 40, 70][seed as usize % 4];
+        // Tiles are 128 x 256. The last wave is anything from nearly empty to nearly full.
+        let tiles = 2 * sms + rng.between(1, u64::from(sms) - 1) as u32;
+        let columns = rng.between(3, 9) as u32;
+        let row_blocks = tiles / columns;
+        let mut counts = vec![0; experts];
+        for _ in 0..row_blocks {
+            let expert = rng.below(experts as u64) as usize;
+            counts[expert] += 128;
+        }
+        for count in &mut counts {
+            *count = u32::saturating_sub(*count, rng.between(0, 127) as u32);
+        }
+        let n = columns as usize * 256 - [0, 128][seed as usize % 2];
+        let spec = MxSpec { n, k: 256, experts, seed, ..MxSpec::PLAIN };
+        cases.push((spec, counts));
+    }
+    check_all("last waves", "outputs", &cases, |(spec, counts)| {
+        let rng = &mut Rng::new(spec.seed);
+        let routing = Routing::laid_out(counts.clone(), Layout::PermutedGaps, rng);
+        check(
+            device,
+            &MxProblem::new(*spec, MxRouting::laid_out(routing, Layout::PermutedGaps, rng)),
+        )
+    });
 }
 
 #[test]

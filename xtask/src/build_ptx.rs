@@ -201,6 +201,8 @@ fn rustflags(arch: Arch) -> Result<OsString> {
     let mut flags = OsString::from(format!("-Ctarget-cpu={}", arch.name()));
     // Accumulators are arrays. Unless every loop over them is unrolled they land in local memory.
     flags.push("\u{1f}-Cllvm-args=-unroll-threshold=100000");
+    // A jump by table is an indirect branch, of which neither ptxas nor the emulator sees what it closes.
+    flags.push("\u{1f}-Cjump-tables=no");
     for (path, name) in [(toolchain::sysroot()?, "/rust"), (workspace::root(), "/expert-gemm")] {
         flags.push("\u{1f}--remap-path-prefix=");
         flags.push(path);

@@ -35,8 +35,19 @@ impl Args {
 const fn golden_opcodes(arch: Arch) -> &'static [&'static str] {
     match arch {
         Arch::Sm90a => &["QGMMA", "UTMALDG"],
-        // Products, copies of scales, commits, loads of tensor memory; tensor copies and bulk copies.
-        Arch::Sm100f => &["UTCQMMA", "UTCCP", "UTCBAR", "LDTM", "UTMALDG", "UBLKCP"],
+        // Products, copies of scales and commits, and those for a pair of CTAs; loads of tensor memory; tensor copies
+        // and bulk copies.
+        Arch::Sm100f => &[
+            "UTCQMMA",
+            "UTCQMMA.2CTA",
+            "UTCCP",
+            "UTCCP.T.S.2CTA",
+            "UTCBAR",
+            "UTCBAR.2CTA",
+            "LDTM",
+            "UTMALDG",
+            "UBLKCP",
+        ],
     }
 }
 

@@ -70,8 +70,12 @@ struct Draft {
 impl Draft {
     fn push(&mut self, text: &str) {
         let mut words = text.split_whitespace().peekable();
-        let predicated = words.next_if(|word| word.starts_with('@')).is_some();
+        let guarded = words.next_if(|word| word.starts_with('@')).is_some();
         let Some(opcode) = words.next() else { return };
+        // `BRA.U` branches on a uniform predicate that is an operand, not a guard.
+        let condition = words.peek().map_or("", |word| word.trim_start_matches('!'));
+        let uniform = opcode == "BRA.U" && condition.starts_with("UP") && condition != "UPT,";
+        let predicated = guarded || uniform;
         let label = text.split_once("`(").and_then(|(_, tail)| tail.split_once(')'));
         let opcode = opcode.trim_end_matches(';').to_owned();
         self.code.push((opcode, predicated, label.map(|(label, _)| label.to_owned())));
@@ -130,5 +134,19 @@ k:
         assert_eq!((branch.predicated, branch.target), (true, Some(1)));
         assert_eq!((k.code[4].predicated, k.code[4].target), (false, Some(4)));
         assert_eq!(k.code[5].opcode, "NOP");
+    }
+
+    #[test]
+    fn a_branch_on_a_uniform_predicate_may_fall_through() {
+        let listing = |operands: &str| {
+            let code = format!("/*0000*/ BRA.U {operands}`(.L_x_1) ;\n.L_x_1:\n/*0010*/ EXIT ;\n");
+            parse(&format!(".section .text.k,\"ax\"\n{code}")).remove(0).code[0].clone()
+        };
+        for operands in ["UP3, ", "!UP0, "] {
+            assert!(listing(operands).predicated && listing(operands).target == Some(1));
+        }
+        for operands in ["", "UPT, "] {
+            assert!(!listing(operands).predicated, "{operands}");
+        }
     }
 }

@@ -72,6 +72,25 @@ impl Shape {
         }
     }
 
+    /// The work when all experts have the same number of rows and cut them into equal tiles, which cost what their rows
+    /// cost. A cluster's last block may be idle, as in [`most_work`](Self::most_work), and counts.
+    pub(super) fn even_work(self, variant: &Variant) -> Work {
+        let [most_rows, columns, _] = variant.tile.map(|side| u64::from(side.max(1)));
+        let active = self.experts.min(self.rows);
+        let rows = self.rows.div_ceil(active.max(1));
+        let row_tiles = rows.div_ceil(most_rows);
+        let height = u128::from(rows.div_ceil(row_tiles.max(1)));
+        let cluster = u64::from(variant.cluster.max(1));
+        let column_tiles = self.n.div_ceil(columns).next_multiple_of(cluster);
+        let tiles = active.saturating_mul(row_tiles).saturating_mul(column_tiles);
+        let tile_cost = height.saturating_mul(u128::from(columns));
+        Work {
+            clusters: tiles / cluster,
+            tiles,
+            tile_cost: tile_cost.saturating_mul(u128::from(self.k)),
+        }
+    }
+
     /// A multiply and an add for each product, when every row is owned by an expert.
     pub(super) const fn flops(self) -> u128 {
         if self.experts == 0 {

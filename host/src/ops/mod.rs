@@ -65,6 +65,10 @@ pub trait Operation: sealed::Sealed + Copy + Eq + Hash + Debug + Send + Sync + '
     #[doc(hidden)]
     const FORMS: Option<&'static str>;
 
+    /// Whether the blocks of a launch stay until all work is done. Otherwise there is one for each piece.
+    #[doc(hidden)]
+    const PERSISTENT: bool = true;
+
     /// The problem in one line.
     #[doc(hidden)]
     fn describe(&self) -> String;
@@ -80,6 +84,12 @@ pub trait Operation: sealed::Sealed + Copy + Eq + Hash + Debug + Send + Sync + '
     /// The most work that there can be for a kernel.
     #[doc(hidden)]
     fn most_work(&self, variant: &Variant) -> Work;
+
+    /// The work by which kernels are compared: the most, or what it is when the experts' rows are nearly equal.
+    #[doc(hidden)]
+    fn usual_work(&self, variant: &Variant) -> Work {
+        self.most_work(variant)
+    }
 
     /// Shows every tensor with its rule to an inspection, in the order of the fields.
     #[doc(hidden)]

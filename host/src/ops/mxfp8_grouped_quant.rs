@@ -11,8 +11,8 @@ use crate::plan::Plan;
 use crate::tensor::{DeviceTensor, Inspection, Rule};
 use expert_gemm_kernels::tile::atoms;
 
-/// Items of up to 32 rows x 128 elements that a block takes at a time: one for each warp.
-const ITEMS: u64 = (mxfp8_quant::THREADS / 32) as u64;
+/// Runs of 8 rows x 128 elements that a block quantises: one for each warp.
+const RUNS: u64 = mxfp8_quant::WARPS as u64;
 
 /// MXFP8 quantiser of grouped rows, known as `es_sm100_mxfp8_blockscaled_grouped_quant`:
 ///
@@ -112,9 +112,9 @@ impl Mxfp8GroupedQuant {
         limits::row_tiles(self.rows, self.experts, scale_atoms::ROWS as u64)
     }
 
-    /// Most items of up to 32 rows x 128 elements, each the work of one warp, that disjoint groups can have.
+    /// Runs of 8 rows x 128 elements, each the work of one warp: they follow the packed rows, whoever owns these.
     pub const fn max_tiles(&self) -> u64 {
-        atoms::max_count(self.rows, self.experts).saturating_mul(self.k_blocks())
+        self.rows.div_ceil(atoms::RUN as u64).saturating_mul(self.k_blocks())
     }
 
     /// Operations when every row is owned by an expert: a comparison and a multiplication for each element.
@@ -169,7 +169,8 @@ impl Operation for Mxfp8GroupedQuant {
     const NAME: &'static str = "MXFP8 grouped quantisation";
     const UNIT: &'static str = "elements";
     const FORMS: Option<&'static str> =
-        Some("a warp takes 128 elements of up to 32 rows of one expert at a time");
+        Some("a warp takes 128 elements of 8 rows that are neighbours");
+    const PERSISTENT: bool = false;
 
     fn validate(&self) -> Result<()> {
         self.validate()
@@ -208,12 +209,13 @@ impl Operation for Mxfp8GroupedQuant {
     }
 
     fn most_work(&self, variant: &Variant) -> Work {
-        let blocks = self.max_tiles().div_ceil(ITEMS);
-        let item = u64::from(atoms::LINES * mxfp8_quant::TILE_K);
+        let blocks = self.max_tiles().div_ceil(RUNS);
+        // `validate` bounds the experts far below 2^32.
+        let auditors = u64::from(mxfp8_quant::auditors(self.experts as u32));
         Work {
-            clusters: blocks.div_ceil(u64::from(variant.cluster.max(1))),
+            clusters: (blocks + auditors).div_ceil(u64::from(variant.cluster.max(1))),
             tiles: blocks,
-            tile_cost: u128::from(ITEMS * item),
+            tile_cost: u128::from(RUNS * u64::from(atoms::RUN * mxfp8_quant::TILE_K)),
         }
     }
 
@@ -300,7 +302,7 @@ mod tests {
 
     #[test]
     fn tiles_bytes_and_operations_are_counted() {
-        assert_eq!((P.max_row_tiles(), P.max_tiles()), (5, 5 * 4 * 3));
+        assert_eq!((P.max_row_tiles(), P.max_tiles()), (5, 32 * 3));
         assert_eq!(P.flops(), 2 * 256 * 384);
         assert_eq!(P.min_bytes(1), 256 * 384 * 3 + 256 * 12 + 80);
         assert_eq!(P.min_bytes(4), 256 * 384 * 3 + 512 * 12 + 80);

@@ -16,7 +16,11 @@ impl<O: Operation> Plan<O> {
         let variant = candidate.variant;
         match candidate.verdict {
             Verdict::Eligible { padded_macs } => {
-                format!("eligible, {}{} with padding", scaled(padded_macs), O::UNIT)
+                let made_for = match variant.more_rows_than {
+                    0 => String::new(),
+                    rows => format!(", made for more than {rows} rows an expert"),
+                };
+                format!("eligible, {}{} with padding{made_for}", scaled(padded_macs), O::UNIT)
             }
             Verdict::Refused(Refusal::Input) => {
                 format!("refused: reads {}", variant.input.name())
@@ -32,6 +36,10 @@ impl<O: Operation> Plan<O> {
                 let (needs, has) = (variant.smem_bytes, self.device().smem_optin_bytes);
                 format!("refused: needs {needs} bytes of shared memory, this device has {has}")
             }
+            Verdict::Refused(Refusal::FewRows) => {
+                let rows = variant.more_rows_than;
+                format!("refused: made for more than {rows} rows an expert on average")
+            }
         }
     }
 }
@@ -46,7 +54,7 @@ impl<O: Operation> fmt::Display for Plan<O> {
         for candidate in self.candidates() {
             let mark = if candidate.variant == v { '>' } else { ' ' };
             let verdict = self.candidate(candidate);
-            writeln!(f, "    {mark} {:<22} {verdict}", candidate.variant.symbol)?;
+            writeln!(f, "    {mark} {:<26} {verdict}", candidate.variant.symbol)?;
         }
         let [tile_m, tile_n, tile_k] = v.tile;
         let (stages, threads, registers) = (v.stages, v.threads, v.registers);
@@ -66,7 +74,8 @@ impl<O: Operation> fmt::Display for Plan<O> {
             if cluster > 1 {
                 write!(f, " in clusters of {cluster}")?;
             }
-            writeln!(f, ", persistent, for up to {tiles} tiles")?;
+            let persistent = if O::PERSISTENT { ", persistent" } else { "" };
+            writeln!(f, "{persistent}, for up to {tiles} tiles")?;
         }
         let flop = scaled(p.flops());
         let [rows, experts] = p.rows_and_experts();

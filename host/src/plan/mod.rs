@@ -61,8 +61,8 @@ impl<O> Plan<O> {
         self.variant
     }
 
-    /// Blocks of the launch: persistent, at most as many as the multiprocessors hold at once, in whole
-    /// clusters. 0 if nothing is launched.
+    /// Blocks of the launch, in whole clusters. Those of a product are persistent: at most as many as the
+    /// multiprocessors hold at once. 0 if nothing is launched.
     pub const fn grid(&self) -> u32 {
         self.grid
     }

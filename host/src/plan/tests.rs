@@ -112,23 +112,20 @@ fn the_kernel_of_the_operation_the_device_and_the_types_is_chosen() {
 }
 
 #[test]
-fn the_grid_of_the_quantiser_follows_its_items_and_the_blocks_that_fit() {
+fn the_grid_of_the_quantiser_follows_its_rows_however_many_blocks_fit() {
     let h200 = DeviceInfo::h200();
     let grid = |rows, experts, k| {
         let problem = Mxfp8GroupedQuant { rows, experts, k, ..QUANT };
         made_up(problem, &h200).expect("plan").grid()
     };
-    let full = 132 * crate::abi::mxfp8_quant::CTAS_PER_SM;
-    assert_eq!(grid(1, 1, 128), 1);
-    assert_eq!(grid(1, 1, 128 * 8), 1);
-    assert_eq!(grid(1, 1, 128 * 9), 2);
-    assert_eq!(grid(8, 8, 128 * 16), 16);
-    assert_eq!(grid(129, 1, 128 * 16), 16);
-    // Four experts of a row each, 56 items a row of atoms: 28 blocks of 8 warps.
-    assert_eq!(grid(4, 4, 7168), 28);
-    // 8192 rows of 32 experts are 95 rows of atoms at worst, of four items each.
-    assert_eq!(grid(8192, 32, 128), (95 * 4u32).div_ceil(8));
-    assert_eq!(grid(1 << 20, 32, 7168), full);
+    // A block that judges the group, and one for up to eight runs.
+    assert_eq!(grid(1, 1, 128), 1 + 1);
+    assert_eq!(grid(8, 1, 128 * 8), 1 + 1);
+    assert_eq!(grid(9, 1, 128 * 8), 1 + 2);
+    assert_eq!(grid(1, 8, 128 * 9), 1 + 2);
+    assert_eq!(grid(256, 32, 7168), 4 + 32 * 56 / 8);
+    assert_eq!(grid(8192, 33, 128), 5 + 1024 / 8);
+    assert_eq!(grid(1 << 20, 32, 7168), 4 + (1 << 17) * 7);
     assert_eq!([grid(0, 4, 128), grid(4, 0, 128)], [0, 0]);
 }
 
@@ -170,6 +167,45 @@ fn the_families_that_would_serve_are_named() {
     assert!(matches!(made_up(MM, &small), Err(Error::SharedMemory { .. })));
 }
 
+/// From 193 rows an expert on: 192 is the largest tile of one block, so that an expert needs more than one.
+#[test]
+fn many_rows_an_expert_are_for_pairs_of_blocks() {
+    let mm = |rows, experts| Mxfp8GroupedMm { rows, experts, ..MM };
+    for device in [DeviceInfo::b200(), DeviceInfo::b300()] {
+        for (rows, experts, chosen) in [
+            (1, 1, "mxfp8_gemm_sm100_bf16"),
+            (32 * 192, 32, "mxfp8_gemm_sm100_bf16"),
+            (32 * 192 + 1, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (32 * 256, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (32 * 512, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (32 * 4096, 32, "mxfp8_gemm_sm100_pair_bf16"),
+            (8 * 300, 8, "mxfp8_gemm_sm100_pair_bf16"),
+            (4096, 1, "mxfp8_gemm_sm100_pair_bf16"),
+            (2 * 320, 2, "mxfp8_gemm_sm100_pair_bf16"),
+            // Few tiles: an expert is 32 blocks of 256 rows, or 64 of 128, and there are multiprocessors for all.
+            (256, 1, "mxfp8_gemm_sm100_bf16"),
+            (2 * 256, 2, "mxfp8_gemm_sm100_bf16"),
+        ] {
+            let plan = mm(rows, experts).plan(&device).expect("plan");
+            assert_eq!(plan.variant().symbol, chosen, "{rows} rows, {experts} experts");
+            assert!(plan.grid().is_multiple_of(2));
+        }
+        let few = mm(8, 32).plan(&device).expect("plan").explain();
+        assert!(few.contains("refused: made for more than 192 rows an expert on average"), "{few}");
+        let many = mm(32 * 512, 32).plan(&device).expect("plan").explain();
+        assert!(many.contains("> mxfp8_gemm_sm100_pair_bf16"), "{many}");
+        assert!(many.contains("256 x 128 x 128") && many.contains("for more than 192"), "{many}");
+        let f16 = Mxfp8GroupedMm { output: ElementType::F16, ..mm(8192, 8) };
+        let symbol = f16.plan(&device).expect("plan").variant().symbol;
+        assert_eq!(symbol, "mxfp8_gemm_sm100_pair_f16");
+        let empty = mm(0, 8).plan(&device).expect("plan");
+        assert!(empty.is_empty() && empty.variant().more_rows_than == 0);
+    }
+    // No kernel of Hopper is made for many rows.
+    let h100 = mm(1 << 20, 1).plan(&DeviceInfo::h200()).expect("plan");
+    assert_eq!(h100.variant().symbol, "mxfp8_gemm_sm90_bf16");
+}
+
 #[test]
 fn explanations_speak_of_their_operation() {
     let of_products =
@@ -200,7 +236,9 @@ fn every_shipped_kernel_is_planned_on_its_family() {
         for device in devices.iter().filter(|device| variant.arch.runs_on(device.capability)) {
             let served = match variant.op {
                 crate::abi::Op::Mxfp8GroupedMm => {
-                    Mxfp8GroupedMm { output: variant.output, ..MM }.plan(device).map(drop)
+                    let rows = MM.experts * u64::from(variant.more_rows_than + 1);
+                    let plan = Mxfp8GroupedMm { rows, output: variant.output, ..MM }.plan(device);
+                    plan.map(|plan| assert_eq!(plan.variant(), variant))
                 }
                 crate::abi::Op::Mxfp8GroupedQuant => {
                     Mxfp8GroupedQuant { input: variant.input, ..QUANT }.plan(device).map(drop)

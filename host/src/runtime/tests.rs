@@ -142,8 +142,8 @@ fn the_quantiser_launches_with_its_parameter_and_without_maps() {
         prepared.launch(Stream::DEFAULT, &silent).expect("launch");
         assert!(driver.maps().is_empty());
         let [launch, silent] = &driver.launches()[..] else { panic!("two launches") };
-        // Four row tiles of four items and three blocks: 48 items for blocks of 8 warps.
-        assert_eq!((launch.grid, launch.block), ([6, 1, 1], [mxfp8_quant::THREADS, 1, 1]));
+        // 25 times 8 rows of three column blocks: 75 runs for blocks of 8 warps, and one block for the groups.
+        assert_eq!((launch.grid, launch.block), ([11, 1, 1], [mxfp8_quant::THREADS, 1, 1]));
         assert_eq!(launch.params.len(), size_of::<Mxfp8QuantParams>());
         for (offset, buffer) in [
             (offset_of!(Mxfp8QuantParams, input), input),

@@ -6,6 +6,7 @@ pub mod fp8_block;
 pub mod groups;
 pub mod mxfp8_gemm;
 pub mod mxfp8_gemm_sm100;
+pub mod mxfp8_gemm_sm100_pair;
 pub mod mxfp8_gemm_sm90;
 pub mod mxfp8_quant;
 pub mod scale_atoms;

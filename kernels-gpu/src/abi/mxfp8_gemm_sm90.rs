@@ -9,4 +9,4 @@ pub const STAGES: u32 = 4;
 /// Threads of a CTA: two math warpgroups, one that converts tokens, and one of service warps.
 pub const THREADS: u32 = 512;
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
-pub const SMEM_BYTES: u32 = 217_312;
+pub const SMEM_BYTES: u32 = 225_760;

@@ -41,12 +41,20 @@ impl ScaleRule {
 
 /// Threads of a CTA.
 pub const THREADS: u32 = 256;
+/// Warps of a CTA.
+pub const WARPS: u32 = THREADS / 32;
 /// CTAs that a multiprocessor holds at once.
-pub const CTAS_PER_SM: u32 = 4;
-/// Elements of a row that one warp quantises at a time: those of one scale atom.
+pub const CTAS_PER_SM: u32 = 5;
+/// Elements of a row that one warp quantises: those of one scale atom.
 pub const TILE_K: u32 = 128;
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
-pub const SMEM_BYTES: u32 = 8_224;
+pub const SMEM_BYTES: u32 = 4_128;
+
+/// The first CTAs of a grid quantise nothing: a warp of theirs judges one group.
+#[inline(always)]
+pub const fn auditors(experts: u32) -> u32 {
+    experts.div_ceil(WARPS)
+}
 
 /// The one parameter of the kernel, passed by value. Pointers are device addresses.
 #[repr(C, align(16))]

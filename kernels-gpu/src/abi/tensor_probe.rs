@@ -1,6 +1,9 @@
 //! Contract of the tensor-memory probe: a CTA whose shared and tensor memory the caller fills, which performs a list of
 //! copies and products, and shows what they left.
 //!
+//! There is a kernel for one CTA and one for a pair, whose even CTA performs the steps. What each CTA of a pair has and
+//! leaves follows the other's: `[2]` of everything below.
+//!
 //! One tile of it answers one question about the hardware, such as where a copy puts its words.
 
 use super::TensorMap;

@@ -1,8 +1,8 @@
 //! The one table of kernels. Host, xtask, tests and benches read it; nobody keeps a second list.
 
 use super::{
-    bulk_read, fp8_block, mxfp8_gemm, mxfp8_gemm_sm90, mxfp8_gemm_sm100, mxfp8_quant, scale_atoms,
-    tensor_probe,
+    bulk_read, fp8_block, mxfp8_gemm, mxfp8_gemm_sm90, mxfp8_gemm_sm100, mxfp8_gemm_sm100_pair,
+    mxfp8_quant, scale_atoms, tensor_probe,
 };
 
 /// A GPU family that one PTX text serves.
@@ -121,6 +121,9 @@ pub struct Variant {
     pub input: ElementType,
     /// Element type of the output.
     pub output: ElementType,
+    /// The kernel is for problems with more rows than this for each expert, on average, and is preferred there unless it
+    /// leaves multiprocessors idle; 0 for one that serves any. Whatever the group tables say, its results are right.
+    pub more_rows_than: u32,
     /// Tile of activations x weights x reduction, in elements (a probe: bytes of one copy).
     pub tile: [u32; 3],
     /// Rows of the boxes of the tensor maps: activations, the same in a smaller box, weights. 0 for none.
@@ -149,6 +152,7 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
         arch: Arch::Sm90a,
         input: ElementType::E4m3,
         output,
+        more_rows_than: 0,
         tile: [fp8_block::TILE, fp8_block::TILE, fp8_block::TILE_K],
         box_rows: [fp8_block::TOKEN_BOX_ROWS, fp8_block::TOKEN_BOX_ROWS_SMALL, fp8_block::TILE],
         stages: fp8_block::STAGES,
@@ -171,6 +175,7 @@ const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
         arch: Arch::Sm90a,
         input: ElementType::E4m3,
         output,
+        more_rows_than: 0,
         tile: [TILE_TOKENS, TILE_COLUMNS, TILE_K],
         box_rows: [0, 0, TILE_COLUMNS],
         stages: STAGES,
@@ -195,6 +200,7 @@ const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant 
         arch: Arch::Sm100f,
         input: ElementType::E4m3,
         output,
+        more_rows_than: 0,
         tile: [MAX_TOKENS, TILE_N, TILE_K],
         box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, TILE_N],
         stages: STAGES,
@@ -204,6 +210,25 @@ const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant 
         registers: 64,
         smem_bytes: SMEM_BYTES,
         param_bytes: size_of::<Mxfp8GemmParams>() as u32,
+    }
+}
+
+const fn mxfp8_gemm_sm100_pair(symbol: &'static str, output: ElementType) -> Variant {
+    use mxfp8_gemm_sm100_pair::{
+        CLUSTER, MAX_TOKENS, MORE_ROWS_THAN, SMEM_BYTES, STAGES, THREADS, TOKEN_BOX_ROWS,
+        TOKEN_BOX_ROWS_SMALL,
+    };
+    Variant {
+        symbol,
+        module: "mxfp8_gemm_sm100_pair",
+        more_rows_than: MORE_ROWS_THAN,
+        tile: [MAX_TOKENS, mxfp8_gemm::TILE_N, mxfp8_gemm::TILE_K],
+        box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, mxfp8_gemm::TILE_N],
+        stages: STAGES,
+        cluster: CLUSTER,
+        threads: THREADS,
+        smem_bytes: SMEM_BYTES,
+        ..mxfp8_gemm_sm100(symbol, output)
     }
 }
 
@@ -220,13 +245,14 @@ const fn mxfp8_quant(
         arch,
         input,
         output: ElementType::E4m3,
+        more_rows_than: 0,
         tile: [scale_atoms::ROWS, 1, mxfp8_quant::TILE_K],
         box_rows: [0; 3],
         stages: 1,
         cluster: 1,
         threads: mxfp8_quant::THREADS,
         ctas_per_sm: mxfp8_quant::CTAS_PER_SM,
-        registers: 64,
+        registers: 48,
         smem_bytes: mxfp8_quant::SMEM_BYTES,
         param_bytes: size_of::<mxfp8_quant::Mxfp8QuantParams>() as u32,
     }
@@ -240,6 +266,7 @@ const BULK_READ_SM90: Variant = Variant {
     arch: Arch::Sm90a,
     input: ElementType::U8,
     output: ElementType::U8,
+    more_rows_than: 0,
     tile: [bulk_read::CHUNK_BYTES, 1, 1],
     box_rows: [0; 3],
     stages: bulk_read::STAGES,
@@ -251,24 +278,27 @@ const BULK_READ_SM90: Variant = Variant {
     param_bytes: size_of::<bulk_read::BulkReadParams>() as u32,
 };
 
-/// The tensor-memory probe.
-const TENSOR_PROBE_SM100: Variant = Variant {
-    symbol: "tensor_probe_sm100",
-    module: "tensor_probe_sm100",
-    op: Op::TensorProbe,
-    arch: Arch::Sm100f,
-    input: ElementType::U32,
-    output: ElementType::U32,
-    tile: [tensor_probe::LANES, tensor_probe::COLUMNS, 1],
-    box_rows: [0; 3],
-    stages: 1,
-    cluster: 1,
-    threads: tensor_probe::THREADS,
-    ctas_per_sm: 1,
-    registers: 96,
-    smem_bytes: tensor_probe::SMEM_BYTES,
-    param_bytes: size_of::<tensor_probe::TensorProbeParams>() as u32,
-};
+/// The tensor-memory probe, for one CTA or a pair.
+const fn tensor_probe_sm100(symbol: &'static str, cluster: u32) -> Variant {
+    Variant {
+        symbol,
+        module: "tensor_probe_sm100",
+        op: Op::TensorProbe,
+        arch: Arch::Sm100f,
+        input: ElementType::U32,
+        output: ElementType::U32,
+        tile: [tensor_probe::LANES, tensor_probe::COLUMNS, 1],
+        box_rows: [0; 3],
+        stages: 1,
+        more_rows_than: 0,
+        cluster,
+        threads: tensor_probe::THREADS,
+        ctas_per_sm: 1,
+        registers: 96,
+        smem_bytes: tensor_probe::SMEM_BYTES,
+        param_bytes: size_of::<tensor_probe::TensorProbeParams>() as u32,
+    }
+}
 
 /// Every kernel that is built and shipped.
 pub const VARIANTS: &[Variant] = &[
@@ -278,12 +308,15 @@ pub const VARIANTS: &[Variant] = &[
     mxfp8_gemm_sm90("mxfp8_gemm_sm90_f16", ElementType::F16),
     mxfp8_gemm_sm100("mxfp8_gemm_sm100_bf16", ElementType::Bf16),
     mxfp8_gemm_sm100("mxfp8_gemm_sm100_f16", ElementType::F16),
+    mxfp8_gemm_sm100_pair("mxfp8_gemm_sm100_pair_bf16", ElementType::Bf16),
+    mxfp8_gemm_sm100_pair("mxfp8_gemm_sm100_pair_f16", ElementType::F16),
     mxfp8_quant("mxfp8_quant_sm90_bf16", "mxfp8_quant_sm90", Arch::Sm90a, ElementType::Bf16),
     mxfp8_quant("mxfp8_quant_sm90_f16", "mxfp8_quant_sm90", Arch::Sm90a, ElementType::F16),
     mxfp8_quant("mxfp8_quant_sm100_bf16", "mxfp8_quant_sm100", Arch::Sm100f, ElementType::Bf16),
     mxfp8_quant("mxfp8_quant_sm100_f16", "mxfp8_quant_sm100", Arch::Sm100f, ElementType::F16),
     BULK_READ_SM90,
-    TENSOR_PROBE_SM100,
+    tensor_probe_sm100("tensor_probe_sm100", 1),
+    tensor_probe_sm100("tensor_probe_sm100_pair", 2),
 ];
 
 #[cfg(test)]

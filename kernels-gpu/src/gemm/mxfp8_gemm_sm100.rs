@@ -27,8 +27,9 @@
 //! What differs from the pseudo-code:
 //!
 //! 1. **The sides are swapped.** Weights are the tensor core's M side, which is always 128; tokens are its N side, which
-//!    may be any multiple of 16. So an expert with few rows is not padded to 128, and one kernel serves decode and
-//!    prefill. See `tile/token_tiles.rs`.
+//!    may be any multiple of 16. So an expert with few rows is not padded to 128, and this kernel serves decode and
+//!    prefill; where experts have many rows, `mxfp8_gemm_sm100_pair.rs` does more with the same memory. See
+//!    `tile/token_tiles.rs`.
 //! 2. **Small tiles take two K blocks in a slot.** A slot is sized for 192 tokens; with up to 32, the same bytes
 //!    hold two K blocks, so that 160 KiB of weights are on their way where memory is the limit, and the barriers
 //!    cost half.
@@ -51,32 +52,20 @@ mod load;
 mod multiply;
 mod store;
 
+pub(crate) use super::mxfp8_sm100::Args;
+use super::mxfp8_sm100::*;
 use crate::abi::mxfp8_gemm::{TILE_K, TILE_N};
-use crate::abi::{Mxfp8GemmParams, Problem, ScaledProblem, mxfp8_gemm_sm100::*, scale_atoms};
-use crate::ptx::tcgen05::{self, Tmem};
-use crate::ptx::tma::{self, MapAddress};
-use crate::ptx::{Smem, ldst, mbarrier, sreg, sync, warp};
+use crate::abi::{mxfp8_gemm_sm100::*, scale_atoms};
+use crate::ptx::tcgen05::{self, ONE_CTA, Tmem};
+use crate::ptx::{Smem, ldst, mbarrier, sreg, sync, tma, warp};
 use crate::tile::output::Output;
 use crate::tile::raster;
 use crate::tile::scaled_schedule::{self, ScaledWork};
-use crate::tile::scaled_tables::{self, ScaledTables};
+use crate::tile::scaled_tables;
 use crate::tile::token_store::{STAGING_BYTES, WARP_COLUMNS};
 use crate::tile::token_tiles;
 use crate::tile::umma::{COLUMNS_PER_ATOM, ROWS_PER_SCALE_COLUMN};
 use crate::tile::work::{self, Board, Outbox};
-use core::mem::offset_of;
-
-const _: () = assert!(token_tiles::MAX == MAX_TOKENS && TILE_N == scale_atoms::ROWS);
-const _: () = assert!(TILE_K == scale_atoms::VECTOR * scale_atoms::COLUMNS);
-
-/// Roles of the first four warps; warp 3 audits, and warps 4 to 7 store.
-const LOADING_WARP: u32 = 0;
-const MULTIPLYING_WARP: u32 = 1;
-const POSTING_WARP: u32 = 2;
-const SERVICE_WARPS: u32 = 4;
-const STORING_WARPS: u32 = 4;
-/// Warps that read the work ring.
-const READING_WARPS: u32 = STORING_WARPS + 2;
 
 /// All CTAs of a cluster, a bit each.
 const ALL_CTAS: u16 = (1 << CLUSTER) - 1;
@@ -84,8 +73,6 @@ const ALL_CTAS: u16 = (1 << CLUSTER) - 1;
 const UNSHARED_ROWS: u32 = TOKEN_BOX_ROWS;
 /// Tiles with at most this many rows take two K blocks in a slot.
 const SMALL_TILE: u32 = TOKEN_BOX_ROWS_SMALL;
-/// Bytes of the weights of a K block.
-const WEIGHT_BYTES: u32 = TILE_N * TILE_K;
 /// Bytes of a K block of a small tile, scales apart.
 const SMALL_BLOCK_BYTES: u32 = WEIGHT_BYTES + SMALL_TILE * TILE_K;
 /// Bytes of the operands in a slot.
@@ -106,9 +93,6 @@ const SLOT_COLUMNS: u32 = SLOT_ATOMS * COLUMNS_PER_ATOM;
 const TENSOR_COLUMNS: u32 = 512;
 const _: () = assert!(SCALE_COLUMNS + STAGES * SLOT_COLUMNS <= TENSOR_COLUMNS);
 
-// The output columns of a storing warp are the lanes of tensor memory that it can read.
-const _: () = assert!(STORING_WARPS * WARP_COLUMNS == TILE_N);
-
 // The shared memory of a CTA.
 const SLOTS: u32 = 0;
 const STAGING: u32 = SLOTS + STAGES * SLOT_BYTES;
@@ -122,54 +106,6 @@ const WORK_TAKEN: u32 = WORK_POSTED + work::DEPTH * 8;
 const TENSOR_ADDRESS: u32 = WORK_TAKEN + work::DEPTH * 8;
 const END: u32 = TENSOR_ADDRESS + 16;
 const _: () = assert!(END == SMEM_BYTES && WORK.is_multiple_of(16));
-
-/// The kernel's parameter in registers, with the addresses of its tensor maps.
-#[derive(Clone, Copy)]
-pub(crate) struct Args {
-    tokens: MapAddress,
-    tokens_small: MapAddress,
-    weights: MapAddress,
-    scales_a: u64,
-    scales_b: u64,
-    output: u64,
-    status: u64,
-    k_blocks: u32,
-    tables: ScaledTables,
-}
-
-impl Args {
-    /// `base` is the generic address of `p` in parameter space.
-    #[inline(always)]
-    pub(crate) fn new(p: &Mxfp8GemmParams, base: u64) -> Self {
-        Self {
-            tokens: MapAddress(base + offset_of!(Mxfp8GemmParams, tokens) as u64),
-            tokens_small: MapAddress(base + offset_of!(Mxfp8GemmParams, tokens_small) as u64),
-            weights: MapAddress(base + offset_of!(Mxfp8GemmParams, weights) as u64),
-            scales_a: p.scales_a,
-            scales_b: p.scales_b,
-            output: p.output,
-            status: p.status,
-            k_blocks: p.k / TILE_K,
-            tables: ScaledTables {
-                problem_sizes: p.problem_sizes,
-                expert_offsets: p.expert_offsets,
-                blockscale_offsets: p.blockscale_offsets,
-                experts: p.experts,
-                reads_n: true,
-                problem: ScaledProblem {
-                    problem: Problem { rows: p.rows, n: p.n, k: p.k },
-                    scale_rows: p.scale_rows,
-                },
-            },
-        }
-    }
-
-    /// Columns of the output.
-    #[inline(always)]
-    fn n(&self) -> u32 {
-        self.tables.problem.problem.n
-    }
-}
 
 /// Shared memory by name. `slot` is below `STAGES`, `sum` below `SUMS`, `block` below 2.
 #[derive(Clone, Copy)]
@@ -290,14 +226,12 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
         let warp = warp::broadcast(thread / 32, 0);
         let lane = thread % 32;
         if thread == 0 {
-            tma::prefetch_map(args.tokens);
-            tma::prefetch_map(args.tokens_small);
-            tma::prefetch_map(args.weights);
+            args.prefetch_maps();
             init_barriers(smem);
         }
         if warp == MULTIPLYING_WARP {
-            tcgen05::alloc::<TENSOR_COLUMNS>(smem.tensor_address());
-            tcgen05::relinquish_alloc_permit();
+            tcgen05::alloc::<ONE_CTA, TENSOR_COLUMNS>(smem.tensor_address());
+            tcgen05::relinquish_alloc_permit::<ONE_CTA>();
         }
         tcgen05::fence_before_thread_sync();
         sync::cluster_sync();
@@ -332,7 +266,7 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
         sync::cluster_sync();
         tcgen05::fence_after_thread_sync();
         if warp == MULTIPLYING_WARP {
-            tcgen05::dealloc::<TENSOR_COLUMNS>(tensor.0);
+            tcgen05::dealloc::<ONE_CTA, TENSOR_COLUMNS>(tensor.0);
         }
     }
 }
@@ -343,12 +277,12 @@ struct Tiles;
 impl scaled_schedule::RowTiles for Tiles {
     #[inline(always)]
     fn height(rows: u32) -> u32 {
-        token_tiles::height(rows)
+        token_tiles::height(rows, MAX_TOKENS)
     }
 
     #[inline(always)]
     fn count(rows: u32) -> u32 {
-        token_tiles::count(rows)
+        token_tiles::count(rows, MAX_TOKENS)
     }
 }
 

@@ -1,4 +1,4 @@
-//! MXFP8 grouped GEMM for Hopper, which has no block-scaled tensor core: exact in bf16.
+//! MXFP8 grouped GEMM for Hopper, which has no block-scaled tensor core: exact in 16-bit floats.
 //!
 //! `D[m, n] = cast(sum over k of a[m, k] * 2^(sfa[m, k / 32] - 127) * b[n, k] * 2^(sfb[n, k / 32] - 127))`
 //!
@@ -6,38 +6,44 @@
 //! | --- | --- | --- | --- |
 //! | tokens `a` | e4m3 | `[rows, K]`, packed by expert | 16-byte loads |
 //! | weights `b` | e4m3 | `[experts, N, K]` | TMA, boxes of 256 rows x 128 bytes |
-//! | `sfa` | e8m0 | `[scale rows, K / 32]` in atoms of 128 x 4 | loads of one byte |
-//! | `sfb` | e8m0 | `[experts, N, K / 32]` in atoms of 128 x 4 | bulk copies of an atom |
+//! | `sfa` | e8m0 | `[scale rows, K / 32]` in atoms of 128 x 4 | 16-byte loads |
+//! | `sfb` | e8m0 | `[experts, N, K / 32]` in atoms of 128 x 4 | 16-byte loads |
 //! | output `D` | bf16, f16 | `[rows, N]` | 16-byte stores, only rows of the tile's expert |
 //!
 //! ```text
 //! one warp    posts the CTA's tiles   (up to 128 tokens x 256 columns each, any expert)
-//! one warp    for each tile, for each kb: wait free; copy weights and their scales -> slot
-//! 4 warps     for each tile, for each kb: load tokens; bf16 of code times scale -> buffer
+//! one warp    for each tile, for each kb: wait free; copy weights -> slot
+//! one warp    for each tile, for each kb: load scales; choose the frame; both -> slot
+//! 4 warps     for each tile, for each kb: load tokens; code times scale -> buffer
 //! one warp    audits the group tables, if a status word was given
 //! 8 warps     for each tile:
-//!                 for each kb: wait full; bf16 of code times scale -> registers; free slot
-//!                              sum += weights x tokens (32 wgmma)
-//!                 D = cast(sum)
+//!                 for each kb: if the frame changes: move the sums to it
+//!                              wait full; code times scale -> registers; free slot
+//!                              sums += weights x tokens (32 wgmma, of f16 or of bf16)
+//!                 D = cast(sums, out of the frame)
 //! ```
 //!
 //! What differs from the pseudo-code:
 //!
-//! 1. **A code times a power of two is a bf16 number**, as long as that holds it: 4 significant bits of 8, and scale
-//!    bytes from 3 to 246. Beyond, the product is rounded to bf16 (or overflows to Inf), once. So one accumulator runs
-//!    through all of K, and the result is as exact as a bf16 product: the tensor core's 25 fraction bits.
-//! 2. **Weights stay 8 bits wide** from memory to registers. Each math warp converts its rows with 9 integer operations
-//!    and multiplications for 4 codes ([`crate::tile::e4m3_bf16`]) while the tensor core multiplies the ones before.
-//! 3. **The order of K inside a block is free**, if both operands agree. A thread takes the 32 codes of one scale: its
-//!    row's elements `32 t ..` for lane `t` of four; wgmma `i` of a block then multiplies elements `32 t + 4 i + {0, 2}`
-//!    and `{1, 3}`. The tokens are stored in that order.
-//! 4. **A warp owns 32 neighbouring weights** in two wgmma of 16 rows each: rows of the register operand can be any.
-//! 5. **Tokens are few**: 8, 16, 32, 64 or 128 columns a tile, so that small experts are not padded.
+//! 1. **A code times a power of two is a 16-bit float.** In bf16 for all scale bytes from 10 to 246 (beyond, the product
+//!    is rounded, once), and in f16 where the scales of a block are within 13 binary orders
+//!    ([`crate::tile::f16_frame`]). Both multiply alike, so the form does not show in the result: one accumulator
+//!    runs through all of K, as exact as the tensor core's 25 fraction bits.
+//! 2. **f16 is what the hardware converts to**: one instruction and one multiplication for two codes, while bf16 takes
+//!    six. So f16 is the form of all blocks but those with extreme scales. One warp decides, long before.
+//! 3. **Weights stay 8 bits wide** from memory to registers. Each math warp converts its rows while the tensor core
+//!    multiplies the ones before: two register operands are under way at once.
+//! 4. **The order of K inside a block is free**, if both operands agree. A thread takes the 32 codes of one scale: its
+//!    row's elements `32 t ..` for lane `t` of four; wgmma `i` of a block then multiplies elements `32 t + 4 i + {0, 1}`
+//!    and `{2, 3}`. The tokens are stored in that order.
+//! 5. **A warp owns 32 neighbouring weights** in two wgmma of 16 rows each: rows of the register operand can be any.
+//! 6. **Tokens are few**: 8, 16, 32, 64 or 128 columns a tile, so that small experts are not padded.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/mxfp8_gemm_sm90.md`.
 
 mod load;
 mod math;
+mod scales;
 mod tokens;
 
 use crate::abi::{
@@ -61,12 +67,12 @@ const GROUP_WARPS: u32 = 4;
 const MATH_WARPS: u32 = 8;
 const TOKEN_WARPS: u32 = GROUP_WARPS;
 const _: () = assert!(THREADS == (MATH_WARPS + TOKEN_WARPS + GROUP_WARPS) * 32);
-/// Registers per thread after the warpgroups have settled: 128 x (2 x 192 + 88 + 40) = 65,536.
+/// Registers per thread after the warpgroups have settled: 128 x (2 x 192 + 72 + 56) = 65,536.
 const MATH_REGISTERS: u32 = 192;
-const TOKEN_REGISTERS: u32 = 88;
-const SERVICE_REGISTERS: u32 = 40;
-/// Warps that read the work ring: math, tokens and the copies of weights.
-const READING_WARPS: u32 = MATH_WARPS + TOKEN_WARPS + 1;
+const TOKEN_REGISTERS: u32 = 72;
+const SERVICE_REGISTERS: u32 = 56;
+/// Warps that read the work ring: math, tokens, and those that bring weights and scales.
+const READING_WARPS: u32 = MATH_WARPS + TOKEN_WARPS + 2;
 
 /// Weights of a math warpgroup.
 const GROUP_COLUMNS: u32 = TILE_COLUMNS / 2;
@@ -75,8 +81,12 @@ const _: () = assert!(GROUP_COLUMNS == scale_atoms::ROWS && TILE_TOKENS == scale
 const _: () = assert!(GROUP_WARPS * WARP_COLUMNS == GROUP_COLUMNS);
 /// Bytes of a slot's weights.
 const WEIGHT_BYTES: u32 = TILE_COLUMNS * TILE_K;
-/// Bytes of a slot's scales: an atom for each math warpgroup.
-const SCALE_BYTES: u32 = 2 * scale_atoms::BYTES;
+/// Slots of the ring of scales.
+const SCALE_STAGES: u32 = 8;
+/// A slot's scales: an atom for each math warpgroup, one for the tokens, and how the block is multiplied.
+const TOKEN_ATOM: u32 = 2 * scale_atoms::BYTES;
+const VERDICT: u32 = 3 * scale_atoms::BYTES;
+const SCALE_BYTES: u32 = VERDICT + 16;
 /// Buffers of converted tokens.
 const BUFFERS: u32 = 2;
 /// Bytes of half a buffer: 128 tokens x 64 elements.
@@ -86,13 +96,15 @@ const HALF_BUFFER_BYTES: u32 = TILE_TOKENS * 128;
 const WEIGHTS: u32 = 0;
 const TOKENS: u32 = WEIGHTS + STAGES * WEIGHT_BYTES;
 const SCALES: u32 = TOKENS + BUFFERS * 2 * HALF_BUFFER_BYTES;
-const STAGING: u32 = SCALES + STAGES * SCALE_BYTES;
+const STAGING: u32 = SCALES + SCALE_STAGES * SCALE_BYTES;
 const WORK: u32 = STAGING + MATH_WARPS * STAGING_BYTES;
 const WEIGHTS_FULL: u32 = WORK + work::DEPTH * work::SLOT_BYTES;
 const WEIGHTS_FREE: u32 = WEIGHTS_FULL + STAGES * 8;
 const TOKENS_FULL: u32 = WEIGHTS_FREE + STAGES * 8;
 const TOKENS_FREE: u32 = TOKENS_FULL + BUFFERS * 8;
-const WORK_POSTED: u32 = TOKENS_FREE + BUFFERS * 8;
+const SCALES_FULL: u32 = TOKENS_FREE + BUFFERS * 8;
+const SCALES_FREE: u32 = SCALES_FULL + SCALE_STAGES * 8;
+const WORK_POSTED: u32 = SCALES_FREE + SCALE_STAGES * 8;
 const WORK_TAKEN: u32 = WORK_POSTED + work::DEPTH * 8;
 const END: u32 = WORK_TAKEN + work::DEPTH * 8;
 const _: () = assert!(END == SMEM_BYTES && WORK.is_multiple_of(16));
@@ -140,7 +152,7 @@ impl Args {
     }
 }
 
-/// Shared memory by name. `slot` is below `STAGES`, `buffer` below `BUFFERS`.
+/// Shared memory by name. `slot` is below `STAGES`, of scales below `SCALE_STAGES`; `buffer` below `BUFFERS`.
 #[derive(Clone, Copy)]
 struct Shared(Smem);
 
@@ -171,6 +183,16 @@ impl Shared {
     #[inline(always)]
     fn weights_free(self, slot: u32) -> Smem {
         self.0.at(WEIGHTS_FREE + slot * 8)
+    }
+    /// One arrival, by the warp that brings scales.
+    #[inline(always)]
+    fn scales_full(self, slot: u32) -> Smem {
+        self.0.at(SCALES_FULL + slot * 8)
+    }
+    /// One arrival by each warp that converts.
+    #[inline(always)]
+    fn scales_free(self, slot: u32) -> Smem {
+        self.0.at(SCALES_FREE + slot * 8)
     }
     /// One arrival by each thread that converts tokens.
     #[inline(always)]
@@ -231,16 +253,19 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                         scaled_tables::audit(&args.tables, args.status, false, lane);
                     }
                 }
-                _ => {}
+                _ => scales::bring(args, smem, lane),
             }
         }
     }
 }
 
-/// Tiles of 128 tokens: one atom of their scales.
+/// Tiles of 128 tokens: one atom of their scales, or part of one.
 struct Tiles;
 
 impl scaled_schedule::RowTiles for Tiles {
+    /// A part is 32 or 64 rows: lines of the atom.
+    const TAIL_PARTS: u32 = 4;
+
     #[inline(always)]
     fn height(_: u32) -> u32 {
         TILE_TOKENS
@@ -260,6 +285,10 @@ unsafe fn init_barriers(smem: Shared) {
             mbarrier::init(smem.tokens_full(buffer), TOKEN_WARPS * 32);
             mbarrier::init(smem.tokens_free(buffer), MATH_WARPS);
         }
+        for slot in 0..SCALE_STAGES {
+            mbarrier::init(smem.scales_full(slot), 1);
+            mbarrier::init(smem.scales_free(slot), MATH_WARPS + TOKEN_WARPS);
+        }
         let board = smem.board();
         for slot in 0..work::DEPTH {
             mbarrier::init(board.posted.at(slot * 8), 1);
@@ -267,6 +296,18 @@ unsafe fn init_barriers(smem: Shared) {
         }
         sync::fence_mbarrier_init();
         sync::fence_proxy_async();
+    }
+}
+
+/// Executed by: warp, converged. Lets what the barrier guards be overwritten.
+#[inline(always)]
+unsafe fn release(barrier: Smem, lane: u32) {
+    // SAFETY: the warp converges, so all its lanes have read; the barrier is initialised.
+    unsafe {
+        warp::sync();
+        if lane == 0 {
+            mbarrier::arrive(barrier);
+        }
     }
 }
 

@@ -7,12 +7,14 @@
 //! 4 warps      output = tensor memory, by the load that the caller names, or shared memory
 //! ```
 //!
+//! In a pair the even CTA's thread performs the steps for both, and each CTA has memory of its own.
+//!
 //! It decides nothing: what a kernel assumes about the hardware is in the bits that the caller passes, so that a tile of
 //! it can confirm or refute one assumption alone.
 
 use crate::abi::TensorProbeParams;
 use crate::abi::tensor_probe::*;
-use crate::ptx::tcgen05::{self, Scaled, Tmem};
+use crate::ptx::tcgen05::{self, PAIR, Scaled, Tmem};
 use crate::ptx::tma::{self, MapAddress};
 use crate::ptx::{Smem, ldst, mbarrier, sreg, sync, warp};
 use core::mem::offset_of;
@@ -24,12 +26,18 @@ const DONE: u32 = BOXED + 8;
 const TENSOR_ADDRESS: u32 = DONE + 8;
 const _: () = assert!(TENSOR_ADDRESS + 8 == SMEM_BYTES);
 
+/// Rank of the CTA that performs the steps, and both CTAs, a bit each.
+const LEADER: u32 = 0;
+const BOTH: u16 = 0b11;
+
 /// Columns that [`tcgen05::load_lanes`] and its kin take at once.
 const GROUP: u32 = 8;
 
-/// Executed by: every thread of the CTA. `base` is the generic address of `p` in parameter space.
+/// Executed by: every thread of `GROUP` CTAs. `base` is the generic address of `p` in parameter space.
 #[inline(always)]
-pub(crate) unsafe fn kernel(p: &TensorProbeParams, base: u64) {
+pub(crate) unsafe fn kernel<const GROUP: u32>(p: &TensorProbeParams, base: u64) {
+    let rank = if GROUP == PAIR { sreg::cta_rank() } else { LEADER };
+    let p = &of_cta(p, rank);
     let smem = ldst::dynamic_smem();
     let thread = sreg::thread();
     // SAFETY: barriers and tensor memory are made once, before the CTA's barrier and so before any use; every branch
@@ -44,10 +52,10 @@ pub(crate) unsafe fn kernel(p: &TensorProbeParams, base: u64) {
             sync::fence_proxy_async();
         }
         if warp == 0 {
-            tcgen05::alloc::<COLUMNS>(smem.at(TENSOR_ADDRESS));
-            tcgen05::relinquish_alloc_permit();
+            tcgen05::alloc::<GROUP, COLUMNS>(smem.at(TENSOR_ADDRESS));
+            tcgen05::relinquish_alloc_permit::<GROUP>();
         }
-        meet();
+        meet::<GROUP>();
         let tensor = Tmem(ldst::load_shared_u32(smem.at(TENSOR_ADDRESS)));
 
         if warp == 0 && warp::elect() {
@@ -57,34 +65,53 @@ pub(crate) unsafe fn kernel(p: &TensorProbeParams, base: u64) {
         warp::sync();
         fill(p, tensor.lane(warp * 32), thread);
         mbarrier::wait(smem.at(LANDED), 0);
-        meet();
+        meet::<GROUP>();
 
-        if warp == 0 {
+        if warp == 0 && rank == LEADER {
             if warp::elect() {
                 let map = MapAddress(base + offset_of!(TensorProbeParams, map) as u64);
-                perform(p, smem, tensor, map);
-                tcgen05::commit(smem.at(DONE));
+                perform::<GROUP>(p, smem, tensor, map);
+                if GROUP == PAIR {
+                    tcgen05::commit_multicast::<GROUP>(smem.at(DONE), BOTH);
+                } else {
+                    tcgen05::commit::<GROUP>(smem.at(DONE));
+                }
             }
             warp::sync();
         }
         mbarrier::wait(smem.at(DONE), 0);
-        meet();
+        meet::<GROUP>();
 
         show(p, smem, tensor.lane(warp * 32), thread);
-        meet();
+        meet::<GROUP>();
         if warp == 0 {
-            tcgen05::dealloc::<COLUMNS>(tensor);
+            tcgen05::dealloc::<GROUP, COLUMNS>(tensor);
         }
     }
 }
 
-/// Executed by: every thread of the CTA. A barrier that also orders tensor memory.
+/// The parameter with the memory of the CTA of that rank.
 #[inline(always)]
-unsafe fn meet() {
+fn of_cta(p: &TensorProbeParams, rank: u32) -> TensorProbeParams {
+    let (tensor, shared) = (u64::from(rank * OUTPUT_WORDS * 4), u64::from(rank * SHARED_BYTES));
+    let mut mine = *p;
+    mine.shared += shared;
+    mine.tensor += tensor;
+    mine.output += tensor;
+    mine
+}
+
+/// Executed by: every thread of the group. A barrier that also orders tensor memory.
+#[inline(always)]
+unsafe fn meet<const GROUP: u32>() {
     // SAFETY: every thread comes here, by contract.
     unsafe {
         tcgen05::fence_before_thread_sync();
-        sync::cta_sync();
+        if GROUP == PAIR {
+            sync::cluster_sync();
+        } else {
+            sync::cta_sync();
+        }
         tcgen05::fence_after_thread_sync();
     }
 }
@@ -106,7 +133,12 @@ unsafe fn fill(p: &TensorProbeParams, lanes: Tmem, lane: u32) {
 
 /// Executed by: one thread.
 #[inline(always)]
-unsafe fn perform(p: &TensorProbeParams, smem: Smem, tensor: Tmem, map: MapAddress) {
+unsafe fn perform<const GROUP: u32>(
+    p: &TensorProbeParams,
+    smem: Smem,
+    tensor: Tmem,
+    map: MapAddress,
+) {
     // Descriptors have addresses in units of 16 bytes in their low bits.
     let start = u64::from(smem.0 >> 4);
     let mut boxes = 0;
@@ -121,12 +153,12 @@ unsafe fn perform(p: &TensorProbeParams, smem: Smem, tensor: Tmem, map: MapAddre
             let a = start + (u64::from(a_high) << 32 | u64::from(a_low));
             let b = start + (u64::from(b_high) << 32 | u64::from(b_low));
             if kind == COPY {
-                tcgen05::copy_32x128b(tensor.column(d), a);
+                tcgen05::copy_32x128b::<GROUP>(tensor.column(d), a);
             } else if kind == PRODUCT {
                 let (scales_a, scales_b) = (tensor.column(scales_a), tensor.column(scales_b));
                 let operands =
                     Scaled { d: tensor.column(d), a, b, instruction, scales_a, scales_b };
-                tcgen05::mma_block_scaled(operands, accumulate != 0);
+                tcgen05::mma_block_scaled::<GROUP>(operands, accumulate != 0);
             } else {
                 let boxed = smem.at(BOXED);
                 mbarrier::arrive_expect(boxed, accumulate);

@@ -37,3 +37,17 @@ pub(crate) unsafe fn wait_all() {
     // SAFETY: waits for the thread's own copies.
     unsafe { asm!("cp.async.wait_all;", options(nostack)) }
 }
+
+/// Executed by: any thread. Closes the group of its uncommitted copies, none among them.
+#[inline(always)]
+pub(crate) unsafe fn commit() {
+    // SAFETY: concerns the thread's own copies.
+    unsafe { asm!("cp.async.commit_group;", options(nostack)) }
+}
+
+/// Executed by: any thread. Returns when all but its `PENDING` latest groups have landed.
+#[inline(always)]
+pub(crate) unsafe fn wait<const PENDING: u32>() {
+    // SAFETY: waits for the thread's own copies.
+    unsafe { asm!("cp.async.wait_group {pending};", pending = const PENDING, options(nostack)) }
+}

@@ -49,6 +49,27 @@ pub(crate) fn f32_from_f16x2(pair: u32) -> [f32; 2] {
     [low, high]
 }
 
+/// Executed by: any thread. Four e4m3 codes, the first in bits 0..8, as f16: codes 0 and 1, 2 and 3. Exact; NaN to 0x7FFF.
+#[inline(always)]
+pub(crate) fn f16x2_from_e4m3x4(codes: u32) -> [u32; 2] {
+    let (low, high): (u32, u32);
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "{{",
+            ".reg .b16 l;",
+            ".reg .b16 h;",
+            "mov.b32 {{l, h}}, {codes};",
+            "cvt.rn.f16x2.e4m3x2 {low}, l;",
+            "cvt.rn.f16x2.e4m3x2 {high}, h;",
+            "}}",
+            low = out(reg32) low, high = out(reg32) high, codes = in(reg32) codes,
+            options(pure, nomem, nostack)
+        );
+    }
+    [low, high]
+}
+
 /// Executed by: any thread. Four e4m3 codes, the first in bits 0..8: round to nearest even, saturate at 448, NaN to
 /// 0x7F.
 #[inline(always)]

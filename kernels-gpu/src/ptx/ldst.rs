@@ -91,23 +91,6 @@ pub(crate) unsafe fn load_shared_u64(address: Smem) -> u64 {
     value
 }
 
-/// Executed by: any thread. Stores the low byte of `value` if `wanted`.
-#[inline(always)]
-pub(crate) unsafe fn store_shared_u8_if(address: Smem, value: u32, wanted: bool) {
-    // SAFETY: `address` is, if wanted, the caller's to write, by contract.
-    unsafe {
-        asm!(
-            "{{",
-            ".reg .pred wanted;",
-            "setp.ne.u32 wanted, {wanted}, 0;",
-            "@wanted st.shared.u8 [{address}], {value};",
-            "}}",
-            value = in(reg32) value, address = in(reg32) address.0,
-            wanted = in(reg32) u32::from(wanted), options(nostack)
-        );
-    }
-}
-
 /// Executed by: any thread.
 #[inline(always)]
 pub(crate) unsafe fn store_shared_u32(address: Smem, value: u32) {
@@ -115,6 +98,23 @@ pub(crate) unsafe fn store_shared_u32(address: Smem, value: u32) {
     unsafe {
         asm!("st.shared.u32 [{address}], {value};",
             value = in(reg32) value, address = in(reg32) address.0, options(nostack));
+    }
+}
+
+/// Executed by: any thread. Stores if `wanted`.
+#[inline(always)]
+pub(crate) unsafe fn store_shared_u32_if(address: Smem, value: u32, wanted: bool) {
+    // SAFETY: `address` is 4-aligned and, if wanted, the caller's to write, by contract.
+    unsafe {
+        asm!(
+            "{{",
+            ".reg .pred wanted;",
+            "setp.ne.u32 wanted, {wanted}, 0;",
+            "@wanted st.shared.u32 [{address}], {value};",
+            "}}",
+            value = in(reg32) value, address = in(reg32) address.0,
+            wanted = in(reg32) u32::from(wanted), options(nostack)
+        );
     }
 }
 
@@ -152,6 +152,23 @@ pub(crate) unsafe fn store_global_u32x4(address: u64, [x, y, z, w]: [u32; 4]) {
 
 /// Executed by: any thread. Stores if `wanted`.
 #[inline(always)]
+pub(crate) unsafe fn store_global_u32_if(address: u64, value: u32, wanted: bool) {
+    // SAFETY: `address` is 4-aligned and, if wanted, the caller's to write, by contract.
+    unsafe {
+        asm!(
+            "{{",
+            ".reg .pred wanted;",
+            "setp.ne.u32 wanted, {wanted}, 0;",
+            "@wanted st.global.u32 [{address}], {value};",
+            "}}",
+            value = in(reg32) value, address = in(reg64) address,
+            wanted = in(reg32) u32::from(wanted), options(nostack)
+        );
+    }
+}
+
+/// Executed by: any thread. Stores if `wanted`.
+#[inline(always)]
 pub(crate) unsafe fn store_global_u32x2_if(address: u64, [x, y]: [u32; 2], wanted: bool) {
     // SAFETY: `address` is 8-aligned and, if wanted, the caller's to write, by contract.
     unsafe {
@@ -184,36 +201,6 @@ pub(crate) unsafe fn load_global_u32x4_if(words: &mut [u32; 4], address: u64, wa
             address = in(reg64) address, wanted = in(reg32) u32::from(wanted),
             options(nostack, readonly)
         );
-    }
-}
-
-/// Executed by: any thread. A byte that nobody writes while the kernel runs, or 0 unless `wanted`.
-#[inline(always)]
-pub(crate) unsafe fn load_global_u8_or_zero(address: u64, wanted: bool) -> u32 {
-    let value: u32;
-    // SAFETY: `address` is, if wanted, readable, by contract.
-    unsafe {
-        asm!(
-            "{{",
-            ".reg .pred wanted;",
-            "setp.ne.u32 wanted, {wanted}, 0;",
-            "mov.b32 {value}, 0;",
-            "@wanted ld.global.nc.u8 {value}, [{address}];",
-            "}}",
-            value = out(reg32) value, address = in(reg64) address,
-            wanted = in(reg32) u32::from(wanted), options(nostack, readonly)
-        );
-    }
-    value
-}
-
-/// Executed by: any thread. Asks for the line of a byte to be brought into L2.
-#[inline(always)]
-pub(crate) unsafe fn prefetch_global(address: u64) {
-    // SAFETY: `address` is readable, by contract.
-    unsafe {
-        asm!("prefetch.global.L2 [{address}];", address = in(reg64) address,
-            options(nostack, readonly));
     }
 }
 

@@ -41,3 +41,12 @@ pub(crate) unsafe fn fence_proxy_async() {
     // SAFETY: a fence has no operands.
     unsafe { fence_proxy_async_all() }
 }
+
+/// Executed by: any thread. As [`fence_proxy_async`], for accesses to its CTA's shared memory only.
+///
+/// NOTE(measured): the wider form compiles to a memory barrier of the whole GPU and waits for loads under way.
+#[inline(always)]
+pub(crate) unsafe fn fence_proxy_async_shared() {
+    // SAFETY: a fence has no operands.
+    unsafe { asm!("fence.proxy.async.shared::cta;", options(nostack)) }
+}

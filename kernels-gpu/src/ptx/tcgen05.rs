@@ -1,7 +1,8 @@
 //! The tensor core with a memory of its own (PTX ISA, "`TensorCore` 5th Generation Family Instructions").
 //!
-//! Tensor memory (TMEM) has 128 lanes x 512 columns of 32-bit words. All functions are for one CTA
-//! (`.cta_group::1`), and no kernel may mix them with those for pairs.
+//! Tensor memory (TMEM) has 128 lanes x 512 columns of 32-bit words. `GROUP` is the number of CTAs that an instruction
+//! works for: [`ONE_CTA`], or [`PAIR`], the two CTAs of a cluster whose ranks differ in the last bit. All instructions of
+//! a kernel must say the same (PTX ISA, with each of them; ptxas refuses others from 13.0 on).
 //!
 //! Where LLVM's intrinsic takes a pointer into shared or tensor memory, Rust cannot declare it: it has no pointers
 //! of these address spaces. Those are `asm!`, which LLVM may copy into both arms of a branch; that is harmless as
@@ -10,9 +11,16 @@
 use super::Smem;
 use core::arch::asm;
 
+/// `.cta_group::1`.
+pub(crate) const ONE_CTA: u32 = 1;
+/// `.cta_group::2`.
+pub(crate) const PAIR: u32 = 2;
+
 unsafe extern "C" {
     #[link_name = "llvm.nvvm.tcgen05.relinq.alloc.permit.cg1"]
-    fn tcgen05_relinquish_alloc_permit();
+    fn tcgen05_relinquish_alloc_permit_cg1();
+    #[link_name = "llvm.nvvm.tcgen05.relinq.alloc.permit.cg2"]
+    fn tcgen05_relinquish_alloc_permit_cg2();
     #[link_name = "llvm.nvvm.tcgen05.fence.before.thread.sync"]
     fn tcgen05_fence_before_thread_sync();
     #[link_name = "llvm.nvvm.tcgen05.fence.after.thread.sync"]
@@ -37,31 +45,40 @@ impl Tmem {
     }
 }
 
-/// Executed by: warp, converged. Writes the address of `COLUMNS` columns to `target`; waits until they are free.
+/// Executed by: warp, converged; one in each CTA of the group, which wait for each other. Writes the address of
+/// `COLUMNS` columns to `target`; waits until they are free.
 #[inline(always)]
-pub(crate) unsafe fn alloc<const COLUMNS: u32>(target: Smem) {
+pub(crate) unsafe fn alloc<const GROUP: u32, const COLUMNS: u32>(target: Smem) {
     const { assert!(COLUMNS.is_power_of_two() && COLUMNS >= 32 && COLUMNS <= 512) }
     // SAFETY: `target` is 4 bytes of shared memory, and the warp gives the columns back, by contract.
     unsafe {
-        asm!("tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32 [{target}], {columns};",
-            target = in(reg32) target.0, columns = const COLUMNS, options(nostack));
+        asm!("tcgen05.alloc.cta_group::{group}.sync.aligned.shared::cta.b32 [{target}], {columns};",
+            group = const GROUP, target = in(reg32) target.0, columns = const COLUMNS,
+            options(nostack));
     }
 }
 
-/// Executed by: warp, converged. Lets other CTAs of the multiprocessor allocate; this one no longer may.
+/// Executed by: as [`alloc`]. Lets other CTAs of the multiprocessor allocate; this one no longer may.
 #[inline(always)]
-pub(crate) unsafe fn relinquish_alloc_permit() {
+pub(crate) unsafe fn relinquish_alloc_permit<const GROUP: u32>() {
     // SAFETY: the whole warp calls it, by contract.
-    unsafe { tcgen05_relinquish_alloc_permit() }
+    unsafe {
+        if GROUP == PAIR {
+            tcgen05_relinquish_alloc_permit_cg2();
+        } else {
+            tcgen05_relinquish_alloc_permit_cg1();
+        }
+    }
 }
 
-/// Executed by: the warp that allocated, converged. Gives the columns back.
+/// Executed by: the warp that allocated, converged; one in each CTA of the group. Gives the columns back.
 #[inline(always)]
-pub(crate) unsafe fn dealloc<const COLUMNS: u32>(address: Tmem) {
+pub(crate) unsafe fn dealloc<const GROUP: u32, const COLUMNS: u32>(address: Tmem) {
     // SAFETY: `address` came from `alloc::<COLUMNS>`, and nobody uses it any more, by contract.
     unsafe {
-        asm!("tcgen05.dealloc.cta_group::1.sync.aligned.b32 {address}, {columns};",
-            address = in(reg32) address.0, columns = const COLUMNS, options(nostack));
+        asm!("tcgen05.dealloc.cta_group::{group}.sync.aligned.b32 {address}, {columns};",
+            group = const GROUP, address = in(reg32) address.0, columns = const COLUMNS,
+            options(nostack));
     }
 }
 
@@ -80,19 +97,22 @@ pub(crate) unsafe fn fence_after_thread_sync() {
 }
 
 /// Executed by: one thread. Copies 32 rows of 16 bytes, described by `source`, to four columns: word `c` of row `r`
-/// to column `c` of lanes `r`, `r + 32`, `r + 64` and `r + 96`.
+/// to column `c` of lanes `r`, `r + 32`, `r + 64` and `r + 96`. Each CTA of a pair copies its own rows, at the same
+/// addresses.
 ///
 /// It comes before every later [`mma_block_scaled`] of the thread, without a wait.
 #[inline(always)]
-pub(crate) unsafe fn copy_32x128b(target: Tmem, source: u64) {
+pub(crate) unsafe fn copy_32x128b<const GROUP: u32>(target: Tmem, source: u64) {
     // SAFETY: the columns are allocated and free, and the rows have landed, by contract.
     unsafe {
-        asm!("tcgen05.cp.cta_group::1.32x128b.warpx4 [{target}], {source};",
-            target = in(reg32) target.0, source = in(reg64) source, options(nostack));
+        asm!("tcgen05.cp.cta_group::{group}.32x128b.warpx4 [{target}], {source};",
+            group = const GROUP, target = in(reg32) target.0, source = in(reg64) source,
+            options(nostack));
     }
 }
 
-/// Operands of [`mma_block_scaled`].
+/// Operands of [`mma_block_scaled`]. Over a pair, every address and descriptor holds in both CTAs; of `a` and `d` each
+/// CTA has 128 rows, the even one the first, of `b` each has half of the rows, and of `scales_b` each has all.
 #[derive(Clone, Copy)]
 pub(crate) struct Scaled {
     /// The accumulator: row `i` of `a` in lane `i`, row `j` of `b` in column `j`.
@@ -112,15 +132,16 @@ pub(crate) struct Scaled {
 /// Executed by: one thread. `d = a * b^T`, plus the old `d` if `accumulate`, over 32 elements of K with a scale for
 /// each row. Asynchronous: see [`commit`].
 #[inline(always)]
-pub(crate) unsafe fn mma_block_scaled(operands: Scaled, accumulate: bool) {
+pub(crate) unsafe fn mma_block_scaled<const GROUP: u32>(operands: Scaled, accumulate: bool) {
     // SAFETY: descriptors and columns are valid and theirs to use, by contract.
     unsafe {
         asm!(
             "{{",
             ".reg .pred accumulate;",
             "setp.ne.u32 accumulate, {accumulate}, 0;",
-            "tcgen05.mma.cta_group::1.kind::mxf8f6f4.block_scale.block32 [{d}], {a}, {b}, {instruction}, [{scales_a}], [{scales_b}], accumulate;",
+            "tcgen05.mma.cta_group::{group}.kind::mxf8f6f4.block_scale.block32 [{d}], {a}, {b}, {instruction}, [{scales_a}], [{scales_b}], accumulate;",
             "}}",
+            group = const GROUP,
             accumulate = in(reg32) u32::from(accumulate),
             d = in(reg32) operands.d.0,
             a = in(reg64) operands.a,
@@ -135,21 +156,22 @@ pub(crate) unsafe fn mma_block_scaled(operands: Scaled, accumulate: bool) {
 
 /// Executed by: one thread. Arrives on `barrier` once, when every earlier copy and product of the thread is done.
 #[inline(always)]
-pub(crate) unsafe fn commit(barrier: Smem) {
+pub(crate) unsafe fn commit<const GROUP: u32>(barrier: Smem) {
     // SAFETY: `barrier` is initialised, by contract.
     unsafe {
-        asm!("tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.b64 [{barrier}];",
-            barrier = in(reg32) barrier.0, options(nostack));
+        asm!("tcgen05.commit.cta_group::{group}.mbarrier::arrive::one.shared::cluster.b64 [{barrier}];",
+            group = const GROUP, barrier = in(reg32) barrier.0, options(nostack));
     }
 }
 
 /// Executed by: one thread. As [`commit`], on the same barrier of every CTA of the cluster whose bit is set in `ctas`.
 #[inline(always)]
-pub(crate) unsafe fn commit_multicast(barrier: Smem, ctas: u16) {
+pub(crate) unsafe fn commit_multicast<const GROUP: u32>(barrier: Smem, ctas: u16) {
     // SAFETY: `barrier` is initialised in those CTAs, and none of them has exited, by contract.
     unsafe {
-        asm!("tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.multicast::cluster.b64 [{barrier}], {ctas};",
-            barrier = in(reg32) barrier.0, ctas = in(reg16) ctas, options(nostack));
+        asm!("tcgen05.commit.cta_group::{group}.mbarrier::arrive::one.shared::cluster.multicast::cluster.b64 [{barrier}], {ctas};",
+            group = const GROUP, barrier = in(reg32) barrier.0, ctas = in(reg16) ctas,
+            options(nostack));
     }
 }
 

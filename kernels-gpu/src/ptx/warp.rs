@@ -11,6 +11,8 @@ unsafe extern "C" {
     fn shfl_sync_bfly(mask: u32, value: u32, lanes: u32, clamp: u32) -> u32;
     #[link_name = "llvm.nvvm.vote.ballot.sync"]
     fn vote_ballot_sync(mask: u32, predicate: bool) -> u32;
+    #[link_name = "llvm.nvvm.redux.sync.umax"]
+    fn redux_sync_umax(value: u32, mask: u32) -> u32;
     #[link_name = "llvm.nvvm.setmaxnreg.inc.sync.aligned.u32"]
     fn setmaxnreg_inc(registers: u32);
     #[link_name = "llvm.nvvm.setmaxnreg.dec.sync.aligned.u32"]
@@ -93,6 +95,13 @@ pub(crate) unsafe fn inclusive_sum_u64(value: u64, lane: u32) -> u64 {
 pub(crate) unsafe fn ballot(predicate: bool) -> u32 {
     // SAFETY: the whole warp calls it, by contract.
     unsafe { vote_ballot_sync(ALL, predicate) }
+}
+
+/// Executed by: warp, converged. The largest value of all lanes.
+#[inline(always)]
+pub(crate) unsafe fn max(value: u32) -> u32 {
+    // SAFETY: the whole warp calls it, by contract.
+    unsafe { redux_sync_umax(value, ALL) }
 }
 
 /// Executed by: warpgroup, converged. Raises its registers per thread to `N`.

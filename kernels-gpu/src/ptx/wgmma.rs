@@ -1,5 +1,5 @@
-//! Warpgroup matrix multiply (PTX ISA, "wgmma"): FP8 e4m3 inputs from shared memory, or bf16 inputs from registers and
-//! shared memory; f32 accumulators.
+//! Warpgroup matrix multiply (PTX ISA, "wgmma"): FP8 e4m3 inputs from shared memory, or 16-bit floats from registers
+//! and shared memory; f32 accumulators.
 //!
 //! The four K = 32 steps of one K = 128 scale block are one `asm!`: between them the accumulator belongs
 //! to the tensor core, so nothing may come between. The first step ignores the accumulator (scale-d = 0).
@@ -50,20 +50,26 @@ pub(crate) trait Mma<const R: usize> {
     unsafe fn landed(d: &mut [f32; R]);
 }
 
-/// A 64 x N x 64 multiplication of bf16, with R = N / 2 accumulators per thread.
-pub(crate) trait Bf16Mma<const R: usize> {
-    /// Executed by: warpgroup, converged. Starts `d += a[64, 64] * b[N, 64]^T`: `a` are the fragments of four K steps
-    /// of 16, `b` the descriptor of a K-major tile of 128-byte rows with 128-byte swizzle. `d` is valid after [`wait`]
-    /// and [`Bf16Mma::landed`]; until the wait the registers of `a` are in use as well.
-    unsafe fn add(d: &mut [f32; R], a: &[[u32; 4]; 4], b: u64);
+/// A 64 x N x 64 multiplication of 16-bit floats, with R = N / 2 accumulators per thread.
+///
+/// Both methods are executed by: warpgroup, converged. They start `d += a[64, 64] * b[N, 64]^T`: `a` are the fragments of
+/// four K steps of 16, `b` the descriptor of a K-major tile of 128-byte rows with 128-byte swizzle. `d` is valid after
+/// [`wait`] and [`Mma::landed`]; until the wait the registers of `a` are in use as well.
+pub(crate) trait HalfMma<const R: usize>: Mma<R> {
+    /// Of f16.
+    unsafe fn add_f16(d: &mut [f32; R], a: &Steps, b: &[u64; 4]);
 
-    /// Executed by: any thread, after [`wait`]. Keeps the compiler from using `d` any earlier.
-    unsafe fn landed(d: &mut [f32; R]);
+    /// Of bf16.
+    unsafe fn add_bf16(d: &mut [f32; R], a: &Steps, b: &[u64; 4]);
 }
 
+/// Fragments of four K steps of 16. Registers 0 and 2 of a step are of the thread's upper row, 1 and 3 of the one 8
+/// below; 0 and 1 hold elements `2 t` and `2 t + 1` for lane `t` of four, 2 and 3 the elements 8 further on.
+pub(crate) type Steps = [[u32; 4]; 4];
+
 macro_rules! mma {
-    ($name:ident, $shape:literal, $bf16:literal, $first:ident $($register:ident)*; $i0:literal $($i:literal)*) => {
-        #[doc = concat!("`wgmma.mma_async.", $shape, "` or `", $bf16, "`, four times along K.")]
+    ($name:ident, $shape:literal, $half:literal, $first:ident $($register:ident)*; $i0:literal $($i:literal)*) => {
+        #[doc = concat!("`wgmma.mma_async.", $shape, "` or `", $half, "`, four times along K.")]
         pub(crate) struct $name;
 
         impl Mma<{ [$i0 $(, $i)*].len() }> for $name {
@@ -100,33 +106,30 @@ macro_rules! mma {
             }
         }
 
-        impl Bf16Mma<{ [$i0 $(, $i)*].len() }> for $name {
-            #[inline(always)]
-            unsafe fn add(d: &mut [f32; [$i0 $(, $i)*].len()], a: &[[u32; 4]; 4], b: u64) {
-                // SAFETY: the descriptor addresses a tile that has landed, by contract.
-                unsafe {
-                    asm!(
-                        concat!("wgmma.mma_async.sync.aligned.", $bf16, ".f32.bf16.bf16 {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{p0}, {p1}, {p2}, {p3}}}, {b0}, 1, 1, 1, 0;"),
-                        concat!("wgmma.mma_async.sync.aligned.", $bf16, ".f32.bf16.bf16 {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{q0}, {q1}, {q2}, {q3}}}, {b1}, 1, 1, 1, 0;"),
-                        concat!("wgmma.mma_async.sync.aligned.", $bf16, ".f32.bf16.bf16 {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{r0}, {r1}, {r2}, {r3}}}, {b2}, 1, 1, 1, 0;"),
-                        concat!("wgmma.mma_async.sync.aligned.", $bf16, ".f32.bf16.bf16 {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{s0}, {s1}, {s2}, {s3}}}, {b3}, 1, 1, 1, 0;"),
-                        $first = inout(reg32) d[$i0],
-                        $($register = inout(reg32) d[$i],)*
-                        p0 = in(reg32) a[0][0], p1 = in(reg32) a[0][1], p2 = in(reg32) a[0][2], p3 = in(reg32) a[0][3],
-                        q0 = in(reg32) a[1][0], q1 = in(reg32) a[1][1], q2 = in(reg32) a[1][2], q3 = in(reg32) a[1][3],
-                        r0 = in(reg32) a[2][0], r1 = in(reg32) a[2][1], r2 = in(reg32) a[2][2], r3 = in(reg32) a[2][3],
-                        s0 = in(reg32) a[3][0], s1 = in(reg32) a[3][1], s2 = in(reg32) a[3][2], s3 = in(reg32) a[3][3],
-                        // 32 bytes along K are two units of a descriptor.
-                        b0 = in(reg64) b, b1 = in(reg64) b + 2, b2 = in(reg64) b + 4, b3 = in(reg64) b + 6,
-                        options(nostack)
-                    );
-                }
-            }
-
-            #[inline(always)]
-            unsafe fn landed(d: &mut [f32; [$i0 $(, $i)*].len()]) {
-                // SAFETY: by the caller's contract.
-                unsafe { <Self as Mma<{ [$i0 $(, $i)*].len() }>>::landed(d) }
+        impl HalfMma<{ [$i0 $(, $i)*].len() }> for $name {
+            mma!(@half add_f16, concat!("wgmma.mma_async.sync.aligned.", $half, ".f32.f16.f16"), $first $($register)*; $i0 $($i)*);
+            mma!(@half add_bf16, concat!("wgmma.mma_async.sync.aligned.", $half, ".f32.bf16.bf16"), $first $($register)*; $i0 $($i)*);
+        }
+    };
+    (@half $method:ident, $opcode:expr, $first:ident $($register:ident)*; $i0:literal $($i:literal)*) => {
+        #[inline(always)]
+        unsafe fn $method(d: &mut [f32; [$i0 $(, $i)*].len()], a: &Steps, b: &[u64; 4]) {
+            // SAFETY: the descriptor addresses a tile that has landed, by contract.
+            unsafe {
+                asm!(
+                    concat!($opcode, " {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{p0}, {p1}, {p2}, {p3}}}, {b0}, 1, 1, 1, 0;"),
+                    concat!($opcode, " {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{q0}, {q1}, {q2}, {q3}}}, {b1}, 1, 1, 1, 0;"),
+                    concat!($opcode, " {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{r0}, {r1}, {r2}, {r3}}}, {b2}, 1, 1, 1, 0;"),
+                    concat!($opcode, " {{{", stringify!($first), "}", $(", {", stringify!($register), "}",)* "}}, {{{s0}, {s1}, {s2}, {s3}}}, {b3}, 1, 1, 1, 0;"),
+                    $first = inout(reg32) d[$i0],
+                    $($register = inout(reg32) d[$i],)*
+                    p0 = in(reg32) a[0][0], p1 = in(reg32) a[0][1], p2 = in(reg32) a[0][2], p3 = in(reg32) a[0][3],
+                    q0 = in(reg32) a[1][0], q1 = in(reg32) a[1][1], q2 = in(reg32) a[1][2], q3 = in(reg32) a[1][3],
+                    r0 = in(reg32) a[2][0], r1 = in(reg32) a[2][1], r2 = in(reg32) a[2][2], r3 = in(reg32) a[2][3],
+                    s0 = in(reg32) a[3][0], s1 = in(reg32) a[3][1], s2 = in(reg32) a[3][2], s3 = in(reg32) a[3][3],
+                    b0 = in(reg64) b[0], b1 = in(reg64) b[1], b2 = in(reg64) b[2], b3 = in(reg64) b[3],
+                    options(nostack)
+                );
             }
         }
     };

@@ -9,52 +9,55 @@
 //! | scales | e8m0 | `[scale rows, K / 32]` in atoms of 128 x 4 | whole 16-byte lines, padding as 0 |
 //!
 //! ```text
-//! for 256 experts at a time:
-//!     each thread reads the tables of one expert; a scan over the CTA numbers the items of all
-//!     each warp, for every warps-th (item, block of 128 columns):
-//!         for each run of 8 rows: load; largest magnitude of 32; scale; codes
-//!         write the lines of the scale atom
+//! a warp for each (8 rows that are neighbours, block of 128 columns):
+//!     load; which group owns each row?
+//!     largest magnitude of 32; scale; codes
+//!     write the scales into the atoms of the owners
 //! ```
 //!
 //! What differs from the pseudo-code:
 //!
-//! 1. **An item is at most 32 rows** of one atom ([`crate::tile::atoms`]), so that groups of 8 rows and of 8192
-//!    rows both spread over all warps, and a warp stores whole lines of the atom. No pass over the scales follows.
-//! 2. **A half warp owns a row**: 16 lanes x 8 elements are the 128 columns of an atom, 4 lanes a block of 32. The
+//! 1. **Work is numbered by packed rows, not by groups**, and a CTA takes eight pieces that follow each other: it knows
+//!    what to load before it has read a table. CTAs start in the order of memory and end early, so that what is on
+//!    its way at any time lies close together; a grid that stays on the multiprocessors drifts apart.
+//! 2. **The first CTAs load at once**; those that find the chip busy first ask whose the rows are, so that rows
+//!    of nobody cost no bandwidth.
+//! 3. **A half warp owns a row**: 16 lanes x 8 elements are the 128 columns of an atom, 4 lanes a block of 32. The
 //!    magnitudes of two rows share a register, so that two shuffles serve both.
-//! 3. **Magnitudes are compared as integers**: NaN is larger than Inf and Inf larger than any number, so one
+//! 4. **Magnitudes are compared as integers**: NaN is larger than Inf and Inf larger than any number, so one
 //!    comparison finds the blocks that need care.
-//! 4. **The next run is loaded while one is quantised**, over the end of an item too, so that small groups keep
-//!    memory as busy as large ones.
-//! 5. **Consecutive warps take consecutive column blocks** of the same rows, whose bytes are neighbours in memory.
+//! 5. **The scales of eight rows are stored by one instruction**, a word of a row each ([`crate::tile::atoms`]). What
+//!    completes the atoms is stored while the elements are on their way. No pass over the scales follows.
+//! 6. **The tables are judged by CTAs of their own**, beside the others.
 
-use crate::abi::{Problem, ScaleRule, ScaledProblem, mxfp8_quant::*, scale_atoms};
-use crate::ptx::{Smem, ldst, sreg, sync, warp};
-use crate::tile::atoms::{LINE_BYTES, LINES, RUN};
+use crate::abi::{Problem, ScaleRule, ScaledProblem, mxfp8_quant::*};
+use crate::ptx::{ldst, sreg, warp};
+use crate::tile::atoms::RUN;
 use crate::tile::scaled_tables::{self, ScaledTables};
 pub(crate) use block::{Bf16, F16};
 use block::{Input, Rule};
+use owners::{Found, Owner};
+use scales::Target;
 
 mod block;
-mod items;
+mod owners;
+mod scales;
 
-/// Warps of a CTA.
-const WARPS: u32 = THREADS / 32;
 /// Lanes that share a row: 8 elements each.
 const ROW_LANES: u32 = 16;
 /// Bytes of a lane's elements.
 const LANE_BYTES: u32 = 16;
-/// Bytes that a prefetch brings.
-const LINE: u32 = 128;
-/// Bytes of the largest input that is prefetched.
-const SMALL: u64 = 4 << 20;
-const _: () = assert!(ROW_LANES * LANE_BYTES / 2 == TILE_K && LINES == 32);
+/// Rows of a run that a half warp owns.
+const OWN: usize = RUN as usize / 2;
+const _: () = assert!(ROW_LANES * LANE_BYTES / 2 == TILE_K);
+
+/// CTAs that load before they know whose the rows are: about as many as start at once.
+const EAGER: u32 = 640;
 
 // The shared memory of a CTA.
-const STAGING: u32 = 0;
-const TABLE: u32 = STAGING + WARPS * scale_atoms::BYTES;
-const TOTALS: u32 = TABLE + THREADS * items::ENTRY_BYTES;
-const END: u32 = TOTALS + WARPS * 4;
+const MASKS: u32 = 0;
+const ENTRIES: u32 = MASKS + WARPS * 4;
+const END: u32 = ENTRIES + THREADS * owners::ENTRY_BYTES;
 const _: () = assert!(END == SMEM_BYTES);
 
 /// The kernel's parameter in registers.
@@ -96,212 +99,192 @@ impl Args {
     }
 }
 
+/// Executed by: every thread of the CTA.
+#[inline(always)]
+pub(crate) unsafe fn kernel<I: Input>(args: &Args) {
+    let thread = sreg::thread();
+    let lane = thread % 32;
+    // SAFETY: all threads of the CTA come here, and branches around collectives are uniform.
+    unsafe {
+        let warp = warp::broadcast(thread / 32, 0);
+        let tables = &args.tables;
+        let auditors = auditors(tables.experts);
+        if sreg::cta() < auditors {
+            if args.status != 0 {
+                let first = sreg::cta() * WARPS + warp;
+                let stride = auditors * WARPS;
+                scaled_tables::audit_every(tables, args.status, true, lane, first, stride);
+            }
+            return;
+        }
+        let entry = tables.read(thread);
+        let tile = Tile::new(args, sreg::cta() - auditors);
+        let run = tile.run(args, warp, lane);
+        let mut elements = [[0; 4]; OWN];
+        if tile.number < EAGER {
+            run.load(args, run.existing(tables.problem.problem.rows), &mut elements);
+        }
+        let row = run.scale_row(lane);
+        let smem = ldst::dynamic_smem();
+        let found = owners::find(tables, smem, entry, tile.rows(args), row, thread);
+        let owned = warp::ballot(found.owners != 0);
+        if owned == 0 {
+            return;
+        }
+        let own = run.owned(owned, lane);
+        if tile.number >= EAGER {
+            run.load(args, own, &mut elements);
+        }
+        let Found { owner, owners } = found;
+        let target = Target::new(args, owner, row, run.k_block, lane, owners != 0);
+        target.store_blank_lines();
+        warp::sync();
+        let scales = block::scales::<I>(&elements, args.rule);
+        let word = block::transpose(scales.bytes(), lane);
+        target.store(word);
+        let mut address = sreg::opaque(args.codes + run.element);
+        let mut i = 0;
+        while i < OWN {
+            let codes = block::codes::<I>(elements[i], &scales, i);
+            ldst::store_global_u32x2_if(address, codes, own[i]);
+            address = sreg::opaque(address + args.row_bytes());
+            i += 1;
+        }
+        if warp::ballot(owners > 1) != 0 {
+            core::hint::cold_path();
+            store_for_every_owner(args, run, row, word, lane);
+        }
+    }
+}
+
+/// Executed by: warp, converged. Stores the scales of rows that more than one group claims for each of them.
+#[inline(always)]
+unsafe fn store_for_every_owner(args: &Args, run: Run, row: u32, scales: u32, lane: u32) {
+    let mut first = 0;
+    while first < args.tables.experts {
+        // SAFETY: the warp is converged, by contract; owners have the row.
+        unsafe {
+            let group = Owner::from(args.tables.group(first + lane));
+            let near = group.has_any(run.first_row, run.first_row + RUN) & (group.rows != 0);
+            let mut groups = warp::ballot(near);
+            while groups != 0 {
+                let from = groups.trailing_zeros();
+                groups &= groups - 1;
+                let owner = Owner {
+                    first_row: warp::broadcast(group.first_row, from),
+                    rows: warp::broadcast(group.rows, from),
+                    first_scale_row: warp::broadcast(group.first_scale_row, from),
+                };
+                let wanted = owner.has(row);
+                let target = Target::new(args, owner, row, run.k_block, lane, wanted);
+                target.store_blank_lines();
+                target.store(scales);
+                warp::sync();
+            }
+        }
+        first += 32;
+    }
+}
+
 impl Args {
-    /// Bytes of a row of the input.
+    /// Bytes of two rows of codes, or of one of the input.
     #[inline(always)]
     fn row_bytes(&self) -> u64 {
         u64::from(self.k_blocks) * u64::from(TILE_K * 2)
     }
 }
 
-/// Executed by: every thread of the CTA.
-#[inline(always)]
-pub(crate) unsafe fn kernel<I: Input>(args: &Args) {
-    let smem = ldst::dynamic_smem();
-    let thread = sreg::thread();
-    // SAFETY: all threads of the CTA come here, and loops around collectives are uniform.
-    unsafe {
-        let warp = warp::broadcast(thread / 32, 0);
-        let lane = thread % 32;
-        let staging = smem.at(STAGING + warp * scale_atoms::BYTES);
-        ldst::store_shared_u32x4(staging.at(lane * LINE_BYTES), [0; 4]);
-        let mut walk = items::Walk::new(args.k_blocks, sreg::cta() * WARPS + warp);
-        let mut entry = args.tables.read(thread);
-        prefetch(args);
-        let mut first = 0;
-        loop {
-            let chunk = items::Chunk::number(smem, args.tables.judge(entry), thread);
-            quantise_chunk::<I>(args, &mut walk, &chunk, staging, lane);
-            walk.leave(&chunk);
-            first += THREADS;
-            if first >= args.tables.experts {
-                break;
-            }
-            entry = args.tables.read(first + thread);
-            // Nobody overwrites the table while another warp still looks something up.
-            sync::cta_sync();
+/// What a CTA quantises: eight runs that follow each other, column blocks first.
+#[derive(Clone, Copy)]
+struct Tile {
+    number: u32,
+    /// 8 rows of the first run, counted in eights.
+    stripe: u32,
+    /// Column block of the first run.
+    k_block: u32,
+}
+
+impl Tile {
+    /// # Safety
+    ///
+    /// There are column blocks.
+    #[inline(always)]
+    unsafe fn new(args: &Args, number: u32) -> Self {
+        let first = number * WARPS;
+        // SAFETY: by the caller's promise.
+        let stripe = unsafe { core::intrinsics::unchecked_div(first, args.k_blocks) };
+        Self { number, stripe, k_block: first - stripe * args.k_blocks }
+    }
+
+    /// The rows of all warps, or more: the first, and the one after the last.
+    #[inline(always)]
+    fn rows(self, args: &Args) -> [u32; 2] {
+        let more = if args.k_blocks < WARPS {
+            WARPS
+        } else {
+            u32::from(self.k_block + WARPS > args.k_blocks)
+        };
+        [self.stripe * RUN, (self.stripe + more + 1) * RUN]
+    }
+
+    /// The run of a warp.
+    #[inline(always)]
+    fn run(self, args: &Args, warp: u32, lane: u32) -> Run {
+        let (mut stripe, mut k_block) = (self.stripe, self.k_block + warp);
+        // Once at most, unless rows are short.
+        while k_block >= args.k_blocks {
+            k_block -= args.k_blocks;
+            stripe += 1;
         }
-        if args.status != 0 && warp == 0 {
-            scaled_tables::audit(&args.tables, args.status, true, lane);
-        }
+        let (first_row, half) = (stripe * RUN, lane / ROW_LANES);
+        let atom = u64::from(first_row + half) * u64::from(args.k_blocks) + u64::from(k_block);
+        let element = atom * u64::from(TILE_K) + u64::from(lane % ROW_LANES * 8);
+        Run { first_row, k_block, element, half }
     }
 }
 
-/// Executed by: warp, converged. Its share of a chunk of groups, a run of 8 rows at a time; the next run, of the
-/// same item or of the next one, is on its way while one is quantised.
-#[inline(always)]
-unsafe fn quantise_chunk<I: Input>(
-    args: &Args,
-    walk: &mut items::Walk,
-    chunk: &items::Chunk,
-    staging: Smem,
-    lane: u32,
-) {
-    let row_bytes = args.row_bytes();
-    // SAFETY: the runs of the chunk's items lie inside the tensors; the warp is converged, by contract.
-    unsafe {
-        // Elements of rows that do not exist are never stored, whatever is left in their registers.
-        let mut elements = [[0; 4]; OWN];
-        let mut next = Run::first(args, walk.next(chunk, lane), staging, lane);
-        next.load(&mut elements, row_bytes);
-        while next.runs > 0 {
-            let (run, now) = (next, elements);
-            next = if run.runs > 1 {
-                run.following(row_bytes)
-            } else {
-                Run::first(args, walk.next(chunk, lane), staging, lane)
-            };
-            next.load(&mut elements, row_bytes);
-            run.quantise::<I>(args, row_bytes, &now, lane);
-            if run.runs == 1 {
-                run.store_scales(staging, lane);
-            }
-        }
-    }
-}
-
-/// Executed by: any thread. Asks for a small input, a line a thread, while the tables are on their way.
-///
-/// NOTE(measured): on an H100, 32 experts x 8 rows of 7168: 6.7 us instead of 7.1. Of larger inputs the tables would
-/// have to wait behind the lines: 128 x 8 rows of 4096 take 10.5 us instead of 9.3.
-#[inline(always)]
-unsafe fn prefetch(args: &Args) {
-    let bytes = u64::from(args.tables.problem.problem.rows) * args.row_bytes();
-    let thread = sreg::cta() * THREADS + sreg::thread();
-    let at = u64::from(thread) * u64::from(LINE);
-    if bytes <= SMALL && at < bytes {
-        // SAFETY: the byte is one of the input's.
-        unsafe { ldst::prefetch_global(args.input + at) }
-    }
-}
-
-/// Rows of a run that a half warp owns.
-const OWN: usize = RUN as usize / 2;
-
-/// Every second row of a run of 8: those that the lane's half warp owns.
+/// What a warp quantises: 8 rows that are neighbours, of one column block.
 #[derive(Clone, Copy)]
 struct Run {
-    /// Runs of the item from this one on; 0 for nothing.
-    runs: u32,
-    /// Rows of the group from the half warp's first row on.
-    left: u32,
-    /// Rows from one run of the item to the next.
-    stride: u32,
-    /// The lane's elements in its first row. Codes lie at half the distance from their tensor's begin.
-    address: u64,
-    /// Staged scale of these elements' block.
-    staged: Smem,
-    /// The lane's line of the atom.
-    line: u64,
+    first_row: u32,
+    k_block: u32,
+    /// Number of the lane's first element in the tensors.
+    element: u64,
+    /// 0 for the lower half warp, which owns rows 0, 2, 4 and 6, else 1.
+    half: u32,
 }
 
 impl Run {
-    /// The first run of an item, or nothing.
+    /// The row whose scales the lane stores: of the lane's half warp, that of its quarter.
     #[inline(always)]
-    fn first(args: &Args, work: Option<items::Work>, staging: Smem, lane: u32) -> Self {
-        let Some(items::Work { item, first_row, rows, first_scale_row, k_block }) = work else {
-            return Self { runs: 0, left: 0, stride: 0, address: 0, staged: staging, line: 0 };
-        };
-        let half = lane / ROW_LANES;
-        let first = item.first_row(0) + half;
-        let row = u64::from(first_row + first);
-        let element = row * u64::from(args.k_blocks) * u64::from(TILE_K)
-            + u64::from(k_block * TILE_K + lane % ROW_LANES * 8);
-        let atom_row = u64::from(first_scale_row / scale_atoms::ROWS) + u64::from(item.block);
-        let atom = atom_row * u64::from(args.k_blocks) + u64::from(k_block);
-        Self {
-            runs: item.runs(rows),
-            left: rows.saturating_sub(first),
-            stride: item.stride,
-            address: args.input + element * 2,
-            staged: staging.at(item.scale_offset(0, half) + lane % ROW_LANES / 4),
-            line: args.scales
-                + atom * u64::from(scale_atoms::BYTES)
-                + u64::from((item.first_line + lane) * LINE_BYTES),
-        }
+    fn scale_row(self, lane: u32) -> u32 {
+        self.first_row + self.half + lane % ROW_LANES / 4 * 2
     }
 
+    /// Which of the lane's rows are rows of the input.
     #[inline(always)]
-    fn is_whole_atom(self) -> bool {
-        self.stride == RUN
+    fn existing(self, rows: u32) -> [bool; OWN] {
+        let left = rows.saturating_sub(self.first_row + self.half);
+        [left > 0, left > 2, left > 4, left > 6]
     }
 
-    /// The next run of the item.
+    /// Which of the lane's rows have an owner, by the lanes whose scale row has one.
     #[inline(always)]
-    fn following(self, row_bytes: u64) -> Self {
-        Self {
-            runs: self.runs - 1,
-            left: self.left.saturating_sub(self.stride),
-            address: self.address + u64::from(self.stride) * row_bytes,
-            staged: self.staged.at(if self.is_whole_atom() { RUN * LINE_BYTES } else { 4 }),
-            ..self
-        }
+    fn owned(self, lanes: u32, lane: u32) -> [bool; OWN] {
+        let mine = lanes >> (lane & ROW_LANES);
+        [mine & 1 != 0, mine & 0x10 != 0, mine & 0x100 != 0, mine & 0x1000 != 0]
     }
 
-    /// Executed by: any thread. Rows that the group does not have keep what is there.
+    /// Executed by: any thread. The elements of the wanted rows.
     #[inline(always)]
-    unsafe fn load(self, elements: &mut [[u32; 4]; OWN], row_bytes: u64) {
-        let mut address = sreg::opaque(self.address);
+    unsafe fn load(self, args: &Args, wanted: [bool; OWN], elements: &mut [[u32; 4]; OWN]) {
+        let mut address = sreg::opaque(args.input + self.element * 2);
         let mut i = 0;
         while i < OWN {
-            let own = 2 * i < self.left as usize;
-            // SAFETY: the row, if wanted, is one of the group's.
-            unsafe { ldst::load_global_u32x4_if(&mut elements[i], address, own) };
-            address = sreg::opaque(address + 2 * row_bytes);
+            // SAFETY: the row, if wanted, is one of the input's.
+            unsafe { ldst::load_global_u32x4_if(&mut elements[i], address, wanted[i]) };
+            address = sreg::opaque(address + 2 * args.row_bytes());
             i += 1;
-        }
-    }
-
-    /// Executed by: warp, converged. Stores the codes, and the scales into the staged lines.
-    #[inline(always)]
-    unsafe fn quantise<I: Input>(
-        self,
-        args: &Args,
-        row_bytes: u64,
-        elements: &[[u32; 4]; OWN],
-        lane: u32,
-    ) {
-        let first_of_block = lane.is_multiple_of(4);
-        let mut address = sreg::opaque(args.codes + (self.address - args.input) / 2);
-        // SAFETY: the warp is converged, by contract; the rows stored are the group's.
-        unsafe {
-            let scales = block::scales::<I>(elements, args.rule);
-            let mut i = 0;
-            while i < OWN {
-                let own = 2 * i < self.left as usize;
-                let codes = block::codes::<I>(elements[i], scales[i]);
-                ldst::store_global_u32x2_if(address, codes, own);
-                let staged = self.staged.at(2 * i as u32 * LINE_BYTES);
-                ldst::store_shared_u8_if(staged, scales[i].byte, own && first_of_block);
-                address = sreg::opaque(address + row_bytes);
-                i += 1;
-            }
-        }
-    }
-
-    /// Executed by: warp, converged. Stores the item's lines of the atom and leaves zeros in their place: rows that a
-    /// group does not have get the scale 0.
-    #[inline(always)]
-    unsafe fn store_scales(self, staging: Smem, lane: u32) {
-        let own = staging.at(lane * LINE_BYTES);
-        // SAFETY: the staging buffer is the warp's own, and the lines are the item's.
-        unsafe {
-            warp::sync();
-            if self.is_whole_atom() || lane < RUN {
-                ldst::store_global_u32x4(self.line, ldst::load_shared_u32x4(own));
-                ldst::store_shared_u32x4(own, [0; 4]);
-            }
-            warp::sync();
         }
     }
 }

@@ -1,145 +1,108 @@
-//! How the rows of a group are cut into the items that one warp quantises at a time.
+//! What the thread that owns a row of a group writes of a scale atom.
 //!
-//! An item is at most 32 rows of one scale atom, taken so that the warp writes whole 16-byte lines of the atom:
-//! a line holds the scales of four rows that are 32 apart. Blocks of 128 rows are cut into quarters of 8 lines;
-//! a last block of at most 32 rows, which has one row a line, is a single item of all 32 lines.
+//! A line of an atom holds the scales of four rows that are 32 apart, each a word of four. A row writes its own word;
+//! the last row of a line also writes the words that follow, which belong to rows that the group does not have. The
+//! lines of a group that ends with fewer than 32 rows in its last block have one row each at most; those without any
+//! are shared out among its rows.
 
-use crate::abi::scale_atoms::ROWS;
+use crate::abi::scale_atoms::{COLUMNS, ROWS};
 
-/// Rows that are next to each other in an item.
+/// Rows that are quantised together: neighbours in the packed input.
 pub const RUN: u32 = 8;
-/// Runs of an item.
-pub const RUNS: u32 = 4;
-/// Bytes of a line of an atom.
-pub const LINE_BYTES: u32 = 16;
 /// Lines of an atom.
 pub const LINES: u32 = 32;
+/// Bytes of a line.
+pub const LINE_BYTES: u32 = 16;
+/// Words of a line: one a row.
+pub const LINE_ROWS: u32 = ROWS / LINES;
+const _: () = assert!(LINE_BYTES == LINE_ROWS * COLUMNS);
 
-/// At most 32 rows of a block of 128. Its first row exists.
+/// What a row writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Item {
-    /// The block, counted from the group's first row.
+pub struct Place {
+    /// The block of 128 rows, counted from the group's first row.
     pub block: u32,
-    /// First line of the atom that the item writes, and first row of run 0 inside the block.
-    pub first_line: u32,
-    /// Rows from one run to the next: 32 in a quarter, [`RUN`] where a line has one row.
-    pub stride: u32,
+    /// The row's line of the atom.
+    pub line: u32,
+    /// The row's word of the line.
+    pub word: u32,
+    /// Whether the words after it have no rows, and are the row's to blank.
+    pub last: bool,
+    /// The lines without rows that are the row's to blank: the first, and the one after the last, which comes before
+    /// it if there are none.
+    pub blanks: [u32; 2],
 }
 
-/// Number of items of a group of `rows` rows.
-#[inline(always)]
-pub const fn count(rows: u32) -> u32 {
-    let rest = rows % ROWS;
-    let last = if rest == 0 {
-        0
-    } else if rest <= LINES {
-        1
-    } else {
-        RUNS
-    };
-    rows / ROWS * RUNS + last
-}
-
-/// Most items that `rows` rows make in `groups` groups, however they are split. (More than one item takes 33 rows,
-/// more than four a block of 128.)
-#[inline(always)]
-pub const fn max_count(rows: u64, groups: u64) -> u64 {
-    let active = if groups < rows { groups } else { rows };
-    let blocks = (rows + active * (ROWS as u64 - 1)) / ROWS as u64;
-    let (by_blocks, by_rows) =
-        (blocks * RUNS as u64, active + (RUNS as u64 - 1) * (rows / (LINES as u64 + 1)));
-    if by_blocks < by_rows { by_blocks } else { by_rows }
-}
-
-/// Item `index`, below [`count`], of a group of `rows` rows.
-#[inline(always)]
-pub const fn item(index: u32, rows: u32) -> Item {
-    let block = index / RUNS;
-    if rows - block * ROWS <= LINES {
-        Item { block, first_line: 0, stride: RUN }
-    } else {
-        Item { block, first_line: index % RUNS * RUN, stride: LINES }
-    }
-}
-
-impl Item {
-    /// Whether every line of the atom is the item's.
+impl Place {
+    /// Where the scales of row `row` of a group of `rows` rows go. Without a meaning if the group has no such row.
     #[inline(always)]
-    pub const fn whole_atom(self) -> bool {
-        self.stride == RUN
-    }
-
-    /// First row of a run, counted from the group's first row. It may lie beyond the last.
-    #[inline(always)]
-    pub const fn first_row(self, run: u32) -> u32 {
-        self.block * ROWS + run * self.stride + self.first_line
-    }
-
-    /// Number of the item's runs that have rows of the group.
-    #[inline(always)]
-    pub const fn runs(self, rows: u32) -> u32 {
-        let left = rows - self.block * ROWS - self.first_line;
-        let runs = if self.whole_atom() { left.div_ceil(RUN) } else { left.div_ceil(LINES) };
-        if runs < RUNS { runs } else { RUNS }
-    }
-
-    /// Byte, inside the lines of the item, of the first scale of row `row` of a run.
-    #[inline(always)]
-    pub const fn scale_offset(self, run: u32, row: u32) -> u32 {
-        if self.whole_atom() { (run * RUN + row) * LINE_BYTES } else { row * LINE_BYTES + run * 4 }
+    pub const fn new(row: u32, rows: u32) -> Self {
+        let (block, inside) = (row / ROWS, row % ROWS);
+        // Rows of the group from the block's first on.
+        let left = rows.wrapping_sub(block * ROWS);
+        let few = if left < LINES { left } else { LINES };
+        // The first power of two of them share the blank lines out.
+        let log = (few | 1).ilog2();
+        let each = (LINES - few + (1 << log) - 1) >> log;
+        let (first, past) = (few + inside * each, few + (inside + 1) * each);
+        let past = if past < LINES { past } else { LINES };
+        let blanks = if inside >> log == 0 { [first, past] } else { [LINES; 2] };
+        let (line, word) = (inside % LINES, inside / LINES);
+        Self { block, line, word, last: inside + LINES >= left, blanks }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::scale_atoms;
+    use crate::abi::scale_atoms::{BYTES, offset_in_atom};
+
+    /// The byte of the atom that a row's word begins at.
+    fn byte(place: Place) -> u32 {
+        place.line * LINE_BYTES + place.word * COLUMNS
+    }
 
     #[test]
-    fn no_split_of_rows_makes_more_items_than_the_bound() {
-        assert_eq!((max_count(0, 5), max_count(5, 0), max_count(8, 8)), (0, 0, 8));
-        for first in 0..300u32 {
-            for second in 0..300 {
-                for third in [0, 1, 33, 128, 161] {
-                    let items = count(first) + count(second) + count(third);
-                    let bound = max_count(u64::from(first + second + third), 3);
-                    assert!(u64::from(items) <= bound, "{first}, {second}, {third} rows");
-                }
+    fn a_row_goes_where_the_layout_says() {
+        for rows in [1, 31, 128, 400] {
+            for row in 0..rows {
+                let place = Place::new(row, rows);
+                assert_eq!((place.block, byte(place)), (row / ROWS, offset_in_atom(row, 0)));
             }
         }
     }
 
     #[test]
-    fn every_row_and_every_line_belongs_to_exactly_one_item() {
-        for rows in [1u32, 7, 8, 9, 31, 32, 33, 64, 127, 128, 129, 160, 161, 255, 256, 300, 384] {
-            let blocks = rows.div_ceil(ROWS);
-            let mut row_seen = [false; 384];
-            let mut line_seen = [[false; LINES as usize]; 3];
-            for index in 0..count(rows) {
-                let item = item(index, rows);
-                assert!(item.block < blocks);
-                let lines = if item.whole_atom() { LINES } else { RUN };
-                for line in item.first_line..item.first_line + lines {
-                    let seen = &mut line_seen[item.block as usize][line as usize];
-                    assert!(!core::mem::replace(seen, true), "{rows} rows, line {line}");
+    fn every_word_of_every_atom_is_written_once() {
+        for rows in 1..=300 {
+            let mut seen = [0; 3 * (BYTES / COLUMNS) as usize];
+            for row in 0..rows {
+                let place = Place::new(row, rows);
+                let atom = place.block * BYTES / COLUMNS;
+                let own = atom + place.line * LINE_ROWS + place.word;
+                let past = if place.last { (own | (LINE_ROWS - 1)) + 1 } else { own + 1 };
+                for word in own..past {
+                    seen[word as usize] += 1;
                 }
-                assert!(item.first_row(item.runs(rows) - 1) < rows);
-                assert!(item.runs(rows) == RUNS || item.first_row(item.runs(rows)) >= rows);
-                for run in 0..RUNS {
-                    for row in 0..RUN {
-                        let in_group = item.first_row(run) + row;
-                        let byte = item.first_line * LINE_BYTES + item.scale_offset(run, row);
-                        assert_eq!(byte, scale_atoms::offset_in_atom(in_group, 0), "{item:?}");
-                        if in_group < rows {
-                            let seen = &mut row_seen[in_group as usize];
-                            assert!(!core::mem::replace(seen, true), "{rows} rows, row {in_group}");
-                        }
-                    }
+                let [first, end] = place.blanks;
+                for word in first * LINE_ROWS..end * LINE_ROWS {
+                    seen[(atom + word) as usize] += 1;
                 }
             }
-            assert!(row_seen[..rows as usize].iter().all(|&seen| seen), "{rows} rows");
-            assert!(line_seen[..blocks as usize].iter().flatten().all(|&seen| seen));
+            let words = (rows.div_ceil(ROWS) * BYTES / COLUMNS) as usize;
+            assert!(seen[..words].iter().all(|&times| times == 1), "{rows} rows");
+            assert!(seen[words..].iter().all(|&times| times == 0), "{rows} rows");
         }
-        assert_eq!(count(0), 0);
+    }
+
+    #[test]
+    fn blank_lines_are_shared_out_evenly() {
+        let blanks = |row, rows| {
+            let [first, past] = Place::new(row, rows).blanks;
+            past.saturating_sub(first)
+        };
+        let most = |rows| (0..rows).map(|row| blanks(row, rows)).max();
+        assert_eq!([1, 2, 4, 8, 16, 31, 32].map(most), [31, 15, 7, 3, 1, 1, 0].map(Some));
+        assert_eq!([5, 9, 128 + 8, 400].map(most), [7, 3, 3, 1].map(Some));
     }
 }

@@ -37,6 +37,16 @@ pub const fn reciprocal(scale: u32) -> u32 {
     }
 }
 
+/// The number that a scale byte stands for.
+#[inline(always)]
+pub const fn value(scale: u32) -> f32 {
+    f32::from_bits(match scale {
+        0 => 1 << 22,
+        255 => 0x7FC0_0000,
+        scale => scale << 23,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +79,14 @@ mod tests {
             assert_eq!((scale(amax, true), scale(amax, false)), (0, 0), "{amax:#x}");
         }
         assert_eq!(scale((8 << 23) | 0x60_0001, true), 1);
+    }
+
+    #[test]
+    fn values_are_powers_of_two() {
+        for scale in 0..255 {
+            assert_eq!(f64::from(value(scale)), 2f64.powi(scale as i32 - 127));
+        }
+        assert!(value(255).is_nan());
     }
 
     #[test]

@@ -2,14 +2,17 @@
 
 pub mod atoms;
 pub mod descriptor;
-pub mod e4m3_bf16;
 pub mod e8m0;
+pub mod f16_frame;
 pub mod fragment;
 pub mod raster;
 pub mod ring;
+pub mod tail;
 pub mod token_tiles;
 pub mod umma;
 
+#[cfg(target_arch = "nvptx64")]
+pub(crate) mod e4m3_half;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod output;
 #[cfg(target_arch = "nvptx64")]

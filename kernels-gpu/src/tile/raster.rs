@@ -33,7 +33,7 @@ pub const fn tile(index: u32, row_blocks: u32, col_blocks: u32) -> (u32, u32) {
 
 /// `a / b` without the panicking path that a division by a variable would bring into the PTX.
 #[inline(always)]
-const fn quotient(a: u32, b: u32) -> u32 {
+pub(crate) const fn quotient(a: u32, b: u32) -> u32 {
     match a.checked_div(b) {
         Some(q) => q,
         None => 0,

@@ -17,6 +17,13 @@ impl<const STAGES: u32> Ring<STAGES> {
         Self { slot: 0, parity: 0 }
     }
 
+    /// The position `STEPS` steps before the first. A consumer that waits there is answered at once by a fresh barrier.
+    #[inline(always)]
+    pub const fn behind<const STEPS: u32>() -> Self {
+        const { assert!(STEPS > 0 && STEPS <= STAGES) }
+        Self { slot: STAGES - STEPS, parity: 1 }
+    }
+
     /// Index of the slot, below `STAGES`.
     #[inline(always)]
     pub const fn slot(self) -> u32 {
@@ -63,6 +70,19 @@ mod tests {
             assert_eq!((ring.slot(), ring.parity()), (step % 3, step / 3 % 2));
             assert_eq!(ring.free_parity(), 1 - ring.parity());
             ring.advance();
+        }
+    }
+
+    #[test]
+    fn a_ring_that_lags_comes_to_the_first_slot_in_its_first_phase() {
+        let rings = [Ring::<6>::behind::<1>(), Ring::behind::<4>(), Ring::behind::<6>()];
+        for (steps, mut ring) in [1, 4, 6].into_iter().zip(rings) {
+            for _ in 0..steps {
+                // The phase before the first, which a fresh barrier says is over.
+                assert_eq!(ring.parity(), 1);
+                ring.advance();
+            }
+            assert_eq!(ring, Ring::new());
         }
     }
 }

@@ -5,12 +5,13 @@
 
 use super::raster;
 use super::scaled_tables::ScaledTables;
+use super::tail::Tail;
 use super::token_tiles;
 use super::work::{Inbox, Outbox, Work};
 use crate::ptx::{sreg, warp};
 
-/// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the other eight.
-const EXPERT_BITS: u32 = 24;
+/// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the other nine.
+const EXPERT_BITS: u32 = 23;
 const _: () = assert!(token_tiles::MAX >> (32 - EXPERT_BITS) == 0);
 
 /// One tile of the output.
@@ -66,6 +67,9 @@ impl ScaledWork {
 
 /// How the rows of an expert are cut into tiles.
 pub(crate) trait RowTiles {
+    /// In how many tiles one of the last wave may be cut; see [`super::tail`].
+    const TAIL_PARTS: u32 = 1;
+
     /// Rows from one tile's first row to the next one's, for an expert of `rows` rows, not 0.
     fn height(rows: u32) -> u32;
 
@@ -74,6 +78,21 @@ pub(crate) trait RowTiles {
     fn count(rows: u32) -> u32 {
         raster::blocks(rows, Self::height(rows))
     }
+}
+
+/// Executed by: warp, converged. Number of tiles of all experts.
+#[inline(always)]
+unsafe fn total_tiles<T: RowTiles>(tables: &ScaledTables, entry_cols: u32, lane: u32) -> u64 {
+    let mut own = 0;
+    let mut expert = lane;
+    while expert < tables.experts {
+        // SAFETY: the expert exists.
+        let rows = unsafe { tables.group(expert).group.rows };
+        own += u64::from(T::count(rows)) * u64::from(entry_cols);
+        expert += 32;
+    }
+    // SAFETY: the warp is converged, by contract.
+    unsafe { warp::broadcast_u64(warp::inclusive_sum_u64(own, lane), 31) }
 }
 
 /// Executed by: warp, converged. Posts this CTA's tiles, `TILE_N` columns wide, then [`ScaledWork::END`].
@@ -86,8 +105,10 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
 ) {
     let col_blocks = raster::blocks(tables.problem.problem.n, TILE_N);
     let entry_cols = raster::blocks(col_blocks, CLUSTER);
-    let clusters = u64::from(sreg::ctas() / CLUSTER);
+    let clusters = sreg::ctas() / CLUSTER;
     let mut next = u64::from(sreg::cta() / CLUSTER);
+    let mut tail = Tail::NONE;
+    let mut unknown = T::TAIL_PARTS > 1;
     let mut before = 0u64;
     let mut first = 0;
     while first < tables.experts {
@@ -98,18 +119,23 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
             let tiles = u64::from(T::count(group.rows)) * u64::from(entry_cols);
             let end = before + warp::inclusive_sum_u64(tiles, lane);
             let chunk_end = warp::broadcast_u64(end, 31);
-            while next < chunk_end {
-                let owner = warp::ballot(end > next).trailing_zeros();
+            loop {
+                let (tile, part) = tail.tile(next);
+                if tile >= chunk_end {
+                    break;
+                }
+                let owner = warp::ballot(end > tile).trailing_zeros();
                 let start = warp::broadcast_u64(end - tiles, owner);
                 let rows = warp::broadcast(group.rows, owner);
                 let first_row = warp::broadcast(group.first_row, owner);
                 let first_scale_row = warp::broadcast(scaled.first_scale_row, owner);
                 // The host bounds the tiles of one group by u32::MAX.
-                let index = (next - start) as u32;
+                let index = (tile - start) as u32;
                 let (row_block, entry_col) = raster::tile(index, T::count(rows), entry_cols);
-                let height = T::height(rows);
-                let above = row_block * height;
-                let left = rows - above;
+                let whole = T::height(rows);
+                let height = if tail.reached(next) { whole / tail.parts } else { whole };
+                let above = row_block * whole + part * height;
+                let left = rows.saturating_sub(above);
                 let col_block = entry_col * CLUSTER + sreg::cta_rank();
                 let stored = col_block < col_blocks;
                 let work = ScaledWork {
@@ -120,8 +146,15 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
                     stored,
                     scale_row: first_scale_row + above,
                 };
-                outbox.post(work.packed(), lane);
-                next += clusters;
+                if T::TAIL_PARTS == 1 || left > 0 {
+                    outbox.post(work.packed(), lane);
+                }
+                next += u64::from(clusters);
+                if unknown && next >= u64::from(clusters) * Tail::WAVES_BEFORE {
+                    // Nobody waits for this: the ring holds work.
+                    unknown = false;
+                    tail = Tail::new(total_tiles::<T>(tables, entry_cols, lane), clusters);
+                }
             }
             before = chunk_end;
         }

@@ -75,7 +75,20 @@ pub(crate) unsafe fn audit(
     scales_are_written: bool,
     lane: u32,
 ) {
-    let mut expert = sreg::cta();
+    // SAFETY: by the caller's contract.
+    unsafe { audit_every(tables, status, scales_are_written, lane, sreg::cta(), sreg::ctas()) }
+}
+
+/// Executed by: warp, converged. As [`audit`], of every `stride`-th group from `expert` on.
+#[inline(always)]
+pub(crate) unsafe fn audit_every(
+    tables: &ScaledTables,
+    status: u64,
+    scales_are_written: bool,
+    lane: u32,
+    mut expert: u32,
+    stride: u32,
+) {
     while expert < tables.experts {
         // SAFETY: `expert` and `other` are inside the tables or yield no rows; `status` is writable.
         unsafe {
@@ -98,6 +111,6 @@ pub(crate) unsafe fn audit(
                 ldst::or_global_u32(status, found);
             }
         }
-        expert += sreg::ctas();
+        expert += stride;
     }
 }

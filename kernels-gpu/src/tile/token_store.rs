@@ -30,6 +30,12 @@ impl Staging {
         Self { write: at(lane % 8, lane / 8), read: at(lane / 4, lane % 4) }
     }
 
+    /// The second half of the buffer, for who uses it as two of 16 tokens.
+    #[inline(always)]
+    pub(crate) fn second_half(self) -> Self {
+        Self { write: self.write.at(16 * PITCH), read: self.read.at(16 * PITCH) }
+    }
+
     /// Executed by: warp, converged. Writes `8 groups` tokens, from register `first` on; `values` are output columns
     /// 0..16 and 16..32, as fragments of an accumulator.
     #[inline(always)]

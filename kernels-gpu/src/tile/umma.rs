@@ -29,7 +29,8 @@ pub const SCALE_ROWS_STEP: u32 = 64;
 
 /// Bit 23 of the instruction descriptor: scales are UE8M0 (PTX ISA, "Instruction descriptor", block-scaled kinds).
 const SCALES_UE8M0: u32 = 1 << 23;
-/// Rows of A, bits 27-28 in units of 128 (the same; CUTLASS writes M / 16 from bit 24 on, which is the same bits).
+/// Rows of A of all CTAs, bits 27-28 in units of 128 (the same; CUTLASS writes M / 16 from bit 24 on, which is the same
+/// bits).
 const M_128: u32 = 1 << 27;
 
 /// Descriptor of a K-major operand whose rows are 128 bytes long and 128-byte swizzled. `address` is in the CTA's
@@ -45,11 +46,11 @@ pub const fn scales(address: u32) -> u64 {
     FIXED | STRIDE_SCALES | start(address)
 }
 
-/// Instruction descriptor of `kind::mxf8f6f4` with M = 128: both operands e4m3 and K-major, which are the zeros.
-/// `n` is a multiple of 16 up to 256.
+/// Instruction descriptor of `kind::mxf8f6f4` with M = 128 in each of `ctas` CTAs, 1 or 2: both operands e4m3 and
+/// K-major, which are the zeros. `n` is a multiple of 16 up to 256.
 #[inline(always)]
-pub const fn instruction(n: u32) -> u32 {
-    SCALES_UE8M0 | M_128 | ((n >> 3) << 17)
+pub const fn instruction(ctas: u32, n: u32) -> u32 {
+    SCALES_UE8M0 | (ctas * M_128) | ((n >> 3) << 17)
 }
 
 /// Bits of the instruction descriptor that choose byte `step` of both operands' scale words: bits 4-5 for B,
@@ -85,11 +86,13 @@ mod tests {
 
     #[test]
     fn instructions_are_the_published_ones() {
-        assert_eq!(instruction(64), 0x0890_0000);
-        assert_eq!(instruction(128), 0x08A0_0000);
-        assert_eq!(instruction(256), 0x08C0_0000);
-        assert_eq!(instruction(64) | scale_bytes(1), 0x2890_0010);
-        assert_eq!(instruction(64) | scale_bytes(3), 0x6890_0030);
+        assert_eq!(instruction(1, 64), 0x0890_0000);
+        assert_eq!(instruction(1, 128), 0x08A0_0000);
+        assert_eq!(instruction(1, 256), 0x08C0_0000);
+        assert_eq!(instruction(2, 64), 0x1090_0000);
+        assert_eq!(instruction(2, 256), 0x10C0_0000);
+        assert_eq!(instruction(1, 64) | scale_bytes(1), 0x2890_0010);
+        assert_eq!(instruction(1, 64) | scale_bytes(3), 0x6890_0030);
     }
 
     /// What the copy does with an atom, and what the multiplication reads, meet in every scale.

@@ -10,7 +10,8 @@ use expert_gemm_tests::routing::Skew;
 use expert_gemm_tests::wgmma_model;
 use ptx_emulator::capture::bf16_inputs::Numbers;
 use ptx_emulator::capture::inputs::Codes;
-use ptx_emulator::semantics::tensor::{wgmma_bf16, wgmma_e4m3};
+use ptx_emulator::semantics::alu::float::Half;
+use ptx_emulator::semantics::tensor::{wgmma_e4m3, wgmma_half};
 use ptx_emulator::{EmulatorDriver, Options, Stats, Timing};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,7 +81,7 @@ fn tensor_bf16() -> (u64, Duration) {
     // Rows of 128 numbers are eight rows of K.
     let (a, b) = (Numbers::Gaussian.fill(1, 8), Numbers::Gaussian.fill(2, 32));
     let mut d = vec![0.0; 64 * 256];
-    tensor(64 * 256 * 16, || wgmma_bf16(&mut d, 256, &a, &b, true))
+    tensor(64 * 256 * 16, || wgmma_half(Half::Bf16, &mut d, 256, &a, &b, true))
 }
 
 /// A hundred instructions: multiply-adds, and the time.

@@ -18,5 +18,5 @@ pub mod tensor_map;
 
 pub use driver::EmulatorDriver;
 pub use machine::{Emulator, Launch, LaunchError, Program};
-pub use options::{Gpu, Options, Stats, Timing};
+pub use options::{Gpu, Options, ScaleCopies, Stats, Timing};
 pub use report::{Report, ReportKind};

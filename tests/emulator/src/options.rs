@@ -58,6 +58,18 @@ impl Gpu {
     }
 }
 
+/// What copies of scale factors to tensor memory do about products that their thread has issued before.
+///
+/// The ISA keeps copy -> product in order, not product -> copy (9.7.16.6.2). CUTLASS and DeepGEMM copy the next scales
+/// over those of products that they have not waited for, and are right only if copies stay behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ScaleCopies {
+    /// They wait for them.
+    StayBehind,
+    /// Nobody knows: overwriting what such a product reads is a race.
+    MayOvertake,
+}
+
 /// Options of an emulator.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -72,6 +84,8 @@ pub struct Options {
     /// Whether writes of different clusters to the same bytes are reported. Hostile group tables may overlap
     /// by contract, and then are written twice.
     pub check_cross_cluster: bool,
+    /// Whether copies of scale factors keep behind products.
+    pub scale_copies: ScaleCopies,
     /// Distinct findings after which a launch stops.
     pub max_reports: usize,
     /// Warp instructions of one cluster after which it is stopped.
@@ -88,6 +102,7 @@ impl Default for Options {
             sm_count: 4,
             check_races: true,
             check_cross_cluster: true,
+            scale_copies: ScaleCopies::StayBehind,
             max_reports: 20,
             max_instructions: 500_000_000,
             timeline: false,

@@ -3,10 +3,10 @@
 use expert_gemm::driver;
 use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::wgmma_model::bf16;
-use ptx_emulator::capture::{Case, Collection, Corpus, Record, wgmma_bf16};
+use ptx_emulator::capture::{Case, Collection, Corpus, Record, wgmma_half};
 use ptx_emulator::semantics::alu::float;
 use ptx_emulator::semantics::swizzle::Swizzle;
-use ptx_emulator::semantics::tensor::{WGMMA_BF16, wgmma_e4m3};
+use ptx_emulator::semantics::tensor::{WGMMA_BF16, WGMMA_F16, wgmma_e4m3};
 use ptx_emulator::semantics::tma::TileMap;
 use ptx_emulator::semantics::{convert, fragment, matrix};
 use std::path::Path;
@@ -14,16 +14,19 @@ use std::path::Path;
 /// What every region holds before a copy.
 const FILLED: u8 = 0xA5;
 
-/// The file of a collection.
-fn file(collection: &Collection) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(collection.file);
-    std::fs::read(path).expect("a file for every collection")
-}
-
-/// Compares the records of the programs that begin with `symbol` with what `model` says, and counts tiles.
+/// Compares the records of the programs that begin with `symbol` with what `model` says, for each GPU.
 fn check(collection: &str, symbol: &str, model: impl Fn(&Case) -> Vec<u8>) {
     let collection = Collection::named(collection).expect("a collection");
-    let corpus = Corpus::read(&file(&collection)[..]).expect("whole");
+    assert!(!collection.files.is_empty(), "{} was captured", collection.name);
+    for file in collection.files {
+        check_file(&collection, file, symbol, &model);
+    }
+}
+
+fn check_file(collection: &Collection, file: &str, symbol: &str, model: impl Fn(&Case) -> Vec<u8>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(file);
+    let file = std::fs::read(path).expect("every file of a collection");
+    let corpus = Corpus::read(&file[..]).expect("whole");
     let cases = (collection.cases)();
     let mut tiles = 0;
     for case in cases.iter().filter(|case| case.symbol.starts_with(symbol)) {
@@ -80,14 +83,17 @@ fn tensor_core() {
     });
 }
 
+/// A type that no GPU was asked about yet has no files; one that was has to follow its rule.
 #[test]
-fn tensor_core_with_bf16() {
-    check("bf16", "wgmma_bf16", |case| {
-        wgmma_bf16::output(case, |acc, a, b| WGMMA_BF16.dot(acc, a, b))
-    });
+fn tensor_core_with_16_bits() {
+    for (name, rule) in [("bf16", WGMMA_BF16), ("f16", WGMMA_F16)] {
+        if Collection::named(name).is_some_and(|collection| !collection.files.is_empty()) {
+            check(name, "wgmma", |case| wgmma_half::output(case, |acc, a, b| rule.dot(acc, a, b)));
+        }
+    }
     // And the test kit's, which was written apart.
     check("bf16", "wgmma_bf16", |case| {
-        wgmma_bf16::output(case, |acc, a, b| {
+        wgmma_half::output(case, |acc, a, b| {
             let step = |numbers: &[u16]| numbers.try_into().expect("one step");
             bf16::scalar::step(&step(a), &step(b), acc)
         })

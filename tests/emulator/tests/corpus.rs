@@ -5,14 +5,18 @@ mod common;
 use common::Emulated;
 use expert_gemm_tests::gpu::say;
 use ptx_emulator::Timing;
-use ptx_emulator::capture::{COLLECTIONS, Case, Collection, Corpus, Record, Runner, wgmma_bf16};
-use ptx_emulator::semantics::tensor::WGMMA_BF16;
+use ptx_emulator::capture::{COLLECTIONS, Case, Collection, Corpus, Record, Runner, wgmma_half};
+use ptx_emulator::semantics::tensor::{WGMMA_BF16, WGMMA_F16};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-fn corpus(collection: &Collection) -> Corpus {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(collection.file);
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("captures")
+}
+
+fn corpus(collection: &Collection, file: &str) -> Corpus {
+    let path = folder().join(file);
     let file = std::fs::read(&path).unwrap_or_else(|error| {
         panic!("{}: {error}; run `capture {}` on a GPU", path.display(), collection.name)
     });
@@ -50,8 +54,8 @@ fn replay(case: &Case, record: &Record, timing: Timing) -> Result<(), String> {
     if reports.is_empty() { Ok(()) } else { Err(describe(String::new())) }
 }
 
-fn replay_all(collection: &Collection, least: u64) {
-    let corpus = corpus(collection);
+fn replay_all(collection: &Collection, file: &str) {
+    let corpus = corpus(collection, file);
     let cases = (collection.cases)();
     let runs: Vec<_> = pairs(&corpus, &cases)
         .into_iter()
@@ -80,20 +84,47 @@ fn replay_all(collection: &Collection, least: u64) {
         say(&format!("{symbol}: {} runs, such as {first}", failures.len()));
     }
     assert!(failures.is_empty(), "{} of {} runs failed", failures.len(), runs.len());
-    assert!(corpus.tiles() >= least, "{} tiles", corpus.tiles());
+    assert!(corpus.tiles() >= collection.least_tiles, "{} tiles", corpus.tiles());
 }
 
 #[test]
 fn every_captured_tile_is_replayed_without_a_difference() {
-    for (collection, least) in COLLECTIONS.iter().zip([1500, 300]) {
-        replay_all(collection, least);
+    for collection in COLLECTIONS {
+        for file in collection.files {
+            replay_all(&collection, file);
+        }
+    }
+}
+
+/// A file that nobody lists would be replayed by nobody, and one with a wrong name would claim another GPU.
+#[test]
+fn every_file_is_listed_and_named_after_its_gpu() {
+    let listed: BTreeSet<String> = COLLECTIONS
+        .iter()
+        .flat_map(|collection| collection.files)
+        .map(|&file| file.into())
+        .collect();
+    let found = std::fs::read_dir(folder())
+        .expect("the folder")
+        .map(|entry| entry.expect("a file").file_name());
+    let found: BTreeSet<String> = found
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "bin"))
+        .collect();
+    assert_eq!(found, listed);
+    for collection in COLLECTIONS {
+        for file in collection.files {
+            let gpu = file.split(['_', '.']).next().unwrap_or_default().to_uppercase();
+            let device = corpus(&collection, file).device;
+            assert!(device.split_whitespace().any(|word| word == gpu), "{file} is of {device}");
+        }
     }
 }
 
 /// A replay that finds nothing wrong proves something only if it can find something.
 #[test]
 fn a_changed_byte_is_seen() {
-    let corpus = corpus(&COLLECTIONS[0]);
+    let corpus = corpus(&COLLECTIONS[0], COLLECTIONS[0].files[0]);
     let cases = (COLLECTIONS[0].cases)();
     let (case, record) = pairs(&corpus, &cases)[0];
     let mut changed = record.clone();
@@ -101,13 +132,19 @@ fn a_changed_byte_is_seen() {
     assert!(replay(case, &changed, Timing::Early).is_err());
 }
 
-/// What a capture of bf16 would hold if the hardware did what the emulator does: the programs are right.
+/// What a capture of 16-bit operands would hold if the hardware did what the emulator does: the programs are right.
 #[test]
-fn the_bf16_programs_do_what_their_model_says() {
-    let failures: Vec<String> = wgmma_bf16::cases()
+fn the_programs_of_16_bits_do_what_their_model_says() {
+    let cases = [("bf16", WGMMA_BF16), ("f16", WGMMA_F16)].map(|(name, rule)| {
+        let collection = Collection::named(name).expect("a collection");
+        (collection.cases)().into_iter().map(move |case| (case, rule)).collect::<Vec<_>>()
+    });
+    let failures: Vec<String> = cases
+        .concat()
         .par_iter()
-        .filter_map(|case| {
-            let output = wgmma_bf16::output(case, |acc, a, b| WGMMA_BF16.dot(acc, a, b));
+        .filter_map(|(case, rule)| {
+            assert_eq!(Some(rule.element), wgmma_half::element(case.symbol));
+            let output = wgmma_half::output(case, |acc, a, b| rule.dot(acc, a, b));
             let Case { name, tiles, .. } = case.clone();
             let record = Record { name, fingerprint: case.fingerprint(), tiles, output };
             replay(case, &record, Timing::Early).err()

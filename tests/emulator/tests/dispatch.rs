@@ -151,6 +151,17 @@ fn plans_choose_the_kernel_of_the_gpu_and_say_why() {
         emulated.device.prepare(&product).expect("loads");
         emulated.device.prepare(&quant).expect("loads");
     }
+    for gpu in [Gpu::B200, Gpu::B300] {
+        let emulated = a_gpu(gpu);
+        let many = Mxfp8GroupedMm { rows: 2 * 192 + 1, scale_rows: 640, ..product };
+        let plan = many.plan(emulated.device.info()).expect("a plan");
+        assert_eq!(plan.variant().symbol, "mxfp8_gemm_sm100_pair_f16", "{gpu:?}");
+        assert!(plan.explain().contains("> mxfp8_gemm_sm100_pair_f16"), "{}", plan.explain());
+        emulated.device.prepare(&plan).expect("loads");
+        // With as few rows as before it is refused, and the plan says why.
+        let few = product.plan(emulated.device.info()).expect("a plan").explain();
+        assert!(few.contains("refused: made for more than 192 rows an expert"), "{few}");
+    }
     let a10 = DeviceInfo { name: "NVIDIA A10".to_owned(), capability: (8, 6), ..Gpu::H200.info() };
     let refused = product.plan(&a10).expect_err("no kernel").to_string();
     assert!(refused.contains("sm_90a") && refused.contains("sm_100f"), "{refused}");

@@ -5,31 +5,32 @@
 
 mod common;
 
+use common::mx::Kernels;
 use common::mx_gemm;
-use expert_gemm::abi::Arch;
+use expert_gemm::abi::{Arch, Op};
 use expert_gemm_tests::mx::scale_values::ScaleValues;
 use expert_gemm_tests::suite::seeds;
 
-const ARCH: Arch = Arch::Sm100f;
+const KERNELS: Kernels = Kernels::any_rows(Op::Mxfp8GroupedMm, Arch::Sm100f);
 
 #[test]
 fn small_problems() {
-    mx_gemm::small_problems(ARCH, &ScaleValues::ALL, seeds(340));
+    mx_gemm::small_problems(KERNELS, &ScaleValues::ALL, seeds(340));
 }
 
 #[test]
 fn every_edge_of_the_row_count() {
-    mx_gemm::every_edge_of_the_row_count(ARCH);
+    mx_gemm::every_edge_of_the_row_count(KERNELS);
 }
 
 #[test]
 fn deep_wide_and_many() {
-    mx_gemm::deep_wide_and_many(ARCH);
+    mx_gemm::deep_wide_and_many(KERNELS);
 }
 
 #[test]
 fn random_hostile_tables() {
-    mx_gemm::random_hostile_tables(ARCH, 90);
+    mx_gemm::random_hostile_tables(KERNELS, 90);
 }
 
 /// The emulator's rule of the tensor core and the test kit's, which share no line.

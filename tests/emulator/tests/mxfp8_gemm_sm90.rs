@@ -5,29 +5,30 @@
 
 mod common;
 
+use common::mx::Kernels;
 use common::mx_gemm;
-use expert_gemm::abi::Arch;
+use expert_gemm::abi::{Arch, Op};
 use expert_gemm_tests::mx::scale_values::ScaleValues;
 use expert_gemm_tests::suite::seeds;
 
-const ARCH: Arch = Arch::Sm90a;
+const KERNELS: Kernels = Kernels::any_rows(Op::Mxfp8GroupedMm, Arch::Sm90a);
 
 #[test]
 fn small_problems() {
-    mx_gemm::small_problems(ARCH, &ScaleValues::BF16, seeds(180));
+    mx_gemm::small_problems(KERNELS, &ScaleValues::BF16, seeds(180));
 }
 
 #[test]
 fn every_edge_of_the_row_count() {
-    mx_gemm::every_edge_of_the_row_count(ARCH);
+    mx_gemm::every_edge_of_the_row_count(KERNELS);
 }
 
 #[test]
 fn deep_wide_and_many() {
-    mx_gemm::deep_wide_and_many(ARCH);
+    mx_gemm::deep_wide_and_many(KERNELS);
 }
 
 #[test]
 fn random_hostile_tables() {
-    mx_gemm::random_hostile_tables(ARCH, 90);
+    mx_gemm::random_hostile_tables(KERNELS, 90);
 }

@@ -5,12 +5,13 @@ use crate::{blackwell, hopper, kernels};
 
 /// All facts.
 pub fn all() -> Vec<Fact> {
-    let lists: [&[Fact]; 6] = [
+    let lists: [&[Fact]; 7] = [
         &hopper::FACTS,
         &blackwell::layout::FACTS,
         &blackwell::scales::FACTS,
         &blackwell::arithmetic::FACTS,
         &blackwell::order::FACTS,
+        &blackwell::pairs::FACTS,
         &kernels::FACTS,
     ];
     lists.concat()

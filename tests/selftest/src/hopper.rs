@@ -5,10 +5,16 @@ use crate::bench::Bench;
 use crate::fact::{Evidence, Fact, Standing};
 use expert_gemm::{Error, Result};
 use expert_gemm_kernels::abi::Arch;
-use ptx_emulator::capture::{COLLECTIONS, Case, Corpus, Runner};
+use ptx_emulator::capture::{Case, Collection, Corpus, Runner};
 
-const H200: &[u8] = include_bytes!("../../emulator/captures/h200.bin");
-const H100_BF16: &[u8] = include_bytes!("../../emulator/captures/h100_bf16.bin");
+/// A captured file: its collection, its name, its contents.
+struct Recorded(&'static str, &'static str, &'static [u8]);
+
+/// All of them; a test says when one is missing.
+const RECORDED: [Recorded; 2] = [
+    Recorded("base", "h200.bin", include_bytes!("../../emulator/captures/h200.bin")),
+    Recorded("bf16", "h100_bf16.bin", include_bytes!("../../emulator/captures/h100_bf16.bin")),
+];
 
 /// Most cases of a program that are run; they differ in their numbers only.
 const MOST_CASES: usize = 24;
@@ -72,12 +78,11 @@ fn replay(bench: &Bench, wanted: fn(&Case) -> bool) -> Result<Evidence> {
     let mut runner = Runner::new(bench.device.clone());
     let (mut got, mut want, mut runs) = (Vec::new(), Vec::new(), Vec::new());
     let mut last = ("", 0);
-    for (collection, file) in COLLECTIONS.iter().zip([H200, H100_BF16]) {
-        let corpus = Corpus::read(file).map_err(|error| Error::PtxFile {
-            path: collection.file.to_owned(),
-            kind: error.kind(),
-        })?;
-        for case in (collection.cases)().iter().filter(|case| wanted(case)) {
+    for Recorded(collection, file, contents) in RECORDED {
+        let corpus = Corpus::read(contents)
+            .map_err(|error| Error::PtxFile { path: file.to_owned(), kind: error.kind() })?;
+        let cases = Collection::named(collection).map(|collection| (collection.cases)());
+        for case in cases.iter().flatten().filter(|case| wanted(case)) {
             last = if last.0 == case.symbol { (last.0, last.1 + 1) } else { (case.symbol, 0) };
             let record = corpus.records.iter().find(|record| record.name == case.name);
             // A case that the recording GPU could not run says nothing.
@@ -100,4 +105,19 @@ fn replay(bench: &Bench, wanted: fn(&Case) -> bool) -> Result<Evidence> {
 fn words(bytes: &[u8]) -> Vec<u32> {
     let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
     bytes.chunks(4).map(word).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ptx_emulator::capture::COLLECTIONS;
+
+    #[test]
+    fn every_captured_file_is_replayed() {
+        let files = |collection: &Collection| {
+            collection.files.iter().map(|&file| (collection.name, file)).collect::<Vec<_>>()
+        };
+        let captured: Vec<_> = COLLECTIONS.iter().flat_map(files).collect();
+        assert_eq!(RECORDED.map(|Recorded(collection, file, _)| (collection, file)), captured[..]);
+    }
 }

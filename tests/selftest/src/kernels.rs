@@ -2,11 +2,11 @@
 
 use crate::bench::Bench;
 use crate::fact::{Evidence, Fact, Standing};
-use expert_gemm::Result;
+use expert_gemm::{DeviceInfo, Mxfp8GroupedMm, Result};
 use expert_gemm_kernels::abi::{Arch, ElementType, ScaleRule};
 use expert_gemm_tests::gpu::{DeviceProblem, UNTOUCHED};
 use expert_gemm_tests::guarded::Around;
-use expert_gemm_tests::mx::gemm_device::DeviceMx;
+use expert_gemm_tests::mx::gemm_device::{DeviceMx, shape};
 use expert_gemm_tests::mx::gemm_model::{family, rows};
 use expert_gemm_tests::mx::gemm_problem::{MxProblem, MxSpec};
 use expert_gemm_tests::mx::quant_device::DeviceQuant;
@@ -24,7 +24,7 @@ const BOTH: &[Arch] = &[Arch::Sm90a, Arch::Sm100f];
 const TYPES: [ElementType; 2] = [ElementType::Bf16, ElementType::F16];
 
 /// All of them.
-pub const FACTS: [Fact; 9] = [
+pub const FACTS: [Fact; 11] = [
     Fact {
         id: "quantise-bf16",
         claim: "every bf16 number is quantised as the closed form says, by every scale rule",
@@ -55,7 +55,7 @@ pub const FACTS: [Fact; 9] = [
         relied_on: "kernels-gpu/src/gemm/mxfp8_gemm_sm100, mxfp8_gemm_sm90",
         standing: Standing::Assumed,
         families: BOTH,
-        ask: |bench| row_counts(bench, &[1, 8, 16, 17, 32, 33, 48, 49, 64]),
+        ask: |bench| row_counts(bench, Kernel::OneCta, &[1, 8, 16, 17, 32, 33, 48, 49, 64]),
     },
     Fact {
         id: "mxfp8-shared-tokens",
@@ -63,7 +63,7 @@ pub const FACTS: [Fact; 9] = [
         relied_on: "kernels-gpu/src/gemm/mxfp8_gemm_sm100 `load.rs`, `commit_multicast`",
         standing: Standing::Assumed,
         families: &[Arch::Sm100f],
-        ask: |bench| row_counts(bench, &[65, 80, 96, 128, 129, 192]),
+        ask: |bench| row_counts(bench, Kernel::OneCta, &[65, 80, 96, 128, 129, 192]),
     },
     Fact {
         id: "mxfp8-many-tiles",
@@ -71,7 +71,25 @@ pub const FACTS: [Fact; 9] = [
         relied_on: "kernels-gpu/src/tile/token_tiles.rs, scale_shift",
         standing: Standing::Assumed,
         families: BOTH,
-        ask: |bench| row_counts(bench, &[193, 320, 0, 450]),
+        ask: |bench| row_counts(bench, Kernel::OneCta, &[193, 320, 0, 450]),
+    },
+    Fact {
+        id: "mxfp8-pairs",
+        claim: "the MXFP8 product over pairs of CTAs equals the model for 1 to 256 rows, in either accumulator",
+        relied_on: "kernels-gpu/src/gemm/mxfp8_gemm_sm100_pair",
+        standing: Standing::Assumed,
+        families: &[Arch::Sm100f],
+        ask: |bench| {
+            row_counts(bench, Kernel::Pair, &[256, 1, 16, 209, 33, 64, 192, 225, 240, 129])
+        },
+    },
+    Fact {
+        id: "mxfp8-pairs-many-tiles",
+        claim: "the same for more than 256 rows",
+        relied_on: "kernels-gpu/src/gemm/mxfp8_gemm_sm100_pair",
+        standing: Standing::Assumed,
+        families: &[Arch::Sm100f],
+        ask: |bench| row_counts(bench, Kernel::Pair, &[257, 450, 0, 900]),
     },
     Fact {
         id: "mxfp8-nan-scale",
@@ -186,18 +204,56 @@ fn multiply(bench: &Bench, problem: &MxProblem, runs: &mut Runs) -> Result<Vec<u
     for (row, outputs) in owned.iter().zip(model.chunks(n)) {
         want[row.row * n..][..n].copy_from_slice(outputs);
     }
-    runs.add(problem, [&outcome.output, &want], [outcome.status.0, 0], &outcome.damage);
+    let kernel = shape(problem).plan(bench.info())?.variant().symbol;
+    let run = format!("{kernel}, {problem}");
+    runs.add(&run, [&outcome.output, &want], [outcome.status.0, 0], &outcome.damage);
     Ok(outcome.output)
 }
 
+/// Which kernel of Blackwell; Hopper has one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    OneCta,
+    Pair,
+}
+
+/// Rows and experts after which a plan that chooses another kernel is left as it is.
+const MOST_SPARE_ROWS: u32 = 1 << 17;
+const MOST_SPARE_EXPERTS: usize = 64;
+
+/// A problem with these rows for which this device's plan chooses the kernel. A plan knows a bound on the rows and the
+/// number of experts, so spare rows make it choose the pair, and experts without rows the kernel for one CTA.
+fn planned(info: &DeviceInfo, kernel: Kernel, spec: MxSpec, counts: &[u32]) -> Result<MxProblem> {
+    let (mut counts, mut spare) = (counts.to_vec(), 0);
+    loop {
+        let rows = Routing::packed(counts.clone()).with_spare_rows(0, spare);
+        let spec = MxSpec { experts: counts.len(), ..spec };
+        let routing = MxRouting::packed(rows);
+        let mm = Mxfp8GroupedMm {
+            rows: routing.rows.rows.into(),
+            experts: counts.len() as u64,
+            n: spec.n as u64,
+            k: spec.k as u64,
+            scale_rows: routing.scale_rows.into(),
+            output: spec.output,
+        };
+        let pair = mm.plan(info)?.variant().more_rows_than > 0;
+        let full = spare >= MOST_SPARE_ROWS || counts.len() >= MOST_SPARE_EXPERTS;
+        match kernel {
+            Kernel::OneCta if pair && !full => counts.push(0),
+            Kernel::Pair if !pair && !full => spare = (2 * spare).max(512),
+            _ => return Ok(MxProblem::new(spec, routing)),
+        }
+    }
+}
+
 /// An expert for each row count.
-fn row_counts(bench: &Bench, counts: &[u32]) -> Result<Evidence> {
+fn row_counts(bench: &Bench, kernel: Kernel, counts: &[u32]) -> Result<Evidence> {
     let mut runs = Runs::default();
     for output in TYPES {
-        let spec = MxSpec { experts: counts.len(), n: 256, k: 384, output, ..MxSpec::PLAIN };
+        let spec = MxSpec { n: 256, k: 384, output, ..MxSpec::PLAIN };
         let spec = MxSpec { scales: ScaleValues::Moderate, ..spec };
-        let routing = MxRouting::packed(Routing::packed(counts.to_vec()));
-        multiply(bench, &MxProblem::new(spec, routing), &mut runs)?;
+        multiply(bench, &planned(bench.info(), kernel, spec, counts)?, &mut runs)?;
     }
     Ok(runs.evidence())
 }
@@ -253,4 +309,26 @@ fn seeded_fp8(bench: &Bench) -> Result<Evidence> {
         }
     }
     Ok(runs.evidence())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On the GPUs that matter, with all their multiprocessors.
+    #[test]
+    fn each_kernel_can_be_made_to_serve() {
+        let spec = MxSpec { n: 256, k: 128, ..MxSpec::PLAIN };
+        for info in [DeviceInfo::b200(), DeviceInfo::b300()] {
+            for counts in [&[1, 64][..], &[193, 320, 0, 450], &[257, 450, 0, 900]] {
+                for kernel in [Kernel::OneCta, Kernel::Pair] {
+                    let problem = planned(&info, kernel, spec, counts).expect("a plan");
+                    let variant = *shape(&problem).plan(&info).expect("a plan").variant();
+                    assert_eq!(variant.more_rows_than > 0, kernel == Kernel::Pair, "{counts:?}");
+                    let rows: u32 = counts.iter().sum();
+                    assert_eq!(problem.owned().len(), rows as usize);
+                }
+            }
+        }
+    }
 }

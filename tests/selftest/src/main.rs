@@ -54,7 +54,7 @@ fn run(args: &Args) -> Result<Outcome> {
     let which = args.emulated.unwrap_or(Which::Real);
     if args.list {
         for fact in &wanted {
-            println!("{:<22} {}", fact.id, fact.claim);
+            println!("{:<24} {}", fact.id, fact.claim);
         }
         return Ok(Outcome::Confirmed);
     }

@@ -90,7 +90,7 @@ impl Probe {
         self.steps.push(ProbeStep {
             kind: PRODUCT,
             d,
-            instruction: umma::instruction(n as u32),
+            instruction: umma::instruction(1, n as u32),
             accumulate: accumulate.into(),
             a: umma::operand(A) + u64::from(step) * umma::K_STEP,
             b: umma::operand(B) + u64::from(step) * umma::K_STEP,
@@ -119,17 +119,44 @@ impl Probe {
         Tensor(self.tensor.clone())
     }
 
+    /// Makes the products of a pair of CTAs: M = 256.
+    pub fn over_a_pair(&mut self) {
+        for step in self.steps.iter_mut().filter(|step| step.kind == PRODUCT) {
+            step.instruction += umma::instruction(2, 0) - umma::instruction(1, 0);
+        }
+    }
+
     /// Runs the tile, and returns what it shows.
     ///
     /// # Errors
     /// What the host crate or the driver answers.
     pub fn run(&self, bench: &Bench) -> Result<Vec<u32>> {
+        self.launch(bench, variant(1), &self.shared, &self.tensor)
+    }
+
+    /// Runs the tile in a pair of CTAs, with memory of its own in the other one, and returns what both show.
+    ///
+    /// # Errors
+    /// What the host crate or the driver answers.
+    pub fn run_beside(&self, odd: &Self, bench: &Bench) -> Result<Vec<u32>> {
+        let shared = [&self.shared[..], &odd.shared].concat();
+        let tensor = [&self.tensor[..], &odd.tensor].concat();
+        self.launch(bench, variant(2), &shared, &tensor)
+    }
+
+    fn launch(
+        &self,
+        bench: &Bench,
+        variant: &'static Variant,
+        shared: &[u8],
+        tensor: &[u32],
+    ) -> Result<Vec<u32>> {
         let device = &bench.device;
         let driver = device.driver();
-        let kernel = device.load(variant())?;
-        let (shared, tensor) = (device.upload(&self.shared)?, device.upload(&self.tensor)?);
+        let kernel = device.load(variant)?;
+        let output = device.upload(&vec![0u32; tensor.len()])?;
+        let (shared, tensor) = (device.upload(shared)?, device.upload(tensor)?);
         let steps = device.upload(&words(&self.steps))?;
-        let output = device.upload(&vec![0u32; OUTPUT_WORDS as usize])?;
         let (mut map, mut source) = (TensorMap::EMPTY, None);
         if let Some((rows, box_rows)) = &self.rows {
             let buffer = device.upload(rows)?;
@@ -154,10 +181,10 @@ impl Probe {
         }
         let spec = LaunchSpec {
             function: kernel.function,
-            grid: [1; 3],
-            block: [variant().threads, 1, 1],
-            cluster: [1; 3],
-            smem_bytes: variant().smem_bytes,
+            grid: [variant.cluster, 1, 1],
+            block: [variant.threads, 1, 1],
+            cluster: [variant.cluster, 1, 1],
+            smem_bytes: variant.smem_bytes,
             stream: Stream::DEFAULT,
             params: &params,
         };
@@ -171,16 +198,18 @@ impl Probe {
 
 const _: () = assert!(size_of::<TensorProbeParams>() == 128 + 4 * 8 + 4 * 4);
 
-/// The kernel. The variant table has it, as a test says.
-fn variant() -> &'static Variant {
-    const PROBE: Variant = {
+/// The kernel for so many CTAs. The variant table has both, or this does not compile.
+fn variant(ctas: u32) -> &'static Variant {
+    const fn of(ctas: u32) -> Variant {
         let mut i = 0;
-        while !matches!(VARIANTS[i].op, Op::TensorProbe) {
+        while !matches!(VARIANTS[i].op, Op::TensorProbe) || VARIANTS[i].cluster != ctas {
             i += 1;
         }
         VARIANTS[i]
-    };
-    &PROBE
+    }
+    const ONE: Variant = of(1);
+    const PAIR: Variant = of(2);
+    if ctas == 1 { &ONE } else { &PAIR }
 }
 
 /// Steps as the kernel reads them.
@@ -237,7 +266,8 @@ mod tests {
 
     #[test]
     fn a_step_is_as_long_as_the_contract_says() {
-        assert_eq!(variant().symbol, "tensor_probe_sm100");
+        let symbols = [variant(1).symbol, variant(2).symbol];
+        assert_eq!(symbols, ["tensor_probe_sm100", "tensor_probe_sm100_pair"]);
         let step = ProbeStep { a: 0x1_0000_0002, scales_b: 9, ..ProbeStep::default() };
         let words = words(&[step]);
         assert_eq!(words.len() * 4, 2 * size_of::<ProbeStep>());

@@ -157,7 +157,7 @@ impl fmt::Display for Head {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, verdict, ms, .. } = self;
-        write!(f, "{:<10} {id:<22} {verdict}", self.word())?;
+        write!(f, "{:<10} {id:<24} {verdict}", self.word())?;
         if *ms > 0 {
             write!(f, " ({ms} ms)")?;
         }

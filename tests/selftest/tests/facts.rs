@@ -17,11 +17,9 @@ fn asked(gpu: Gpu, timing: Timing) -> (Bench, Vec<Fact>) {
     (bench, facts)
 }
 
-/// Whether a fact takes a single tile, and so a fraction of a second.
+/// Whether a fact takes a few tiles, and so a fraction of a second.
 fn is_small(fact: &Fact) -> bool {
-    !fact.relied_on.contains("gemm/")
-        && !fact.relied_on.contains("quant")
-        && !fact.id.contains("mxfp8")
+    !["quantise", "mxfp8", "fp8"].iter().any(|kernel| fact.id.starts_with(kernel))
 }
 
 #[test]
@@ -79,5 +77,5 @@ fn anything_else_refutes_every_fact() {
         }
     }
     say(&format!("{alternatives} alternatives, each told from what is so"));
-    assert!(alternatives > 40);
+    assert!(alternatives > 65);
 }

@@ -123,7 +123,7 @@ mod tests {
             rng.pick(&Values::ALL).fill(rng, &mut a);
             rng.pick(&Values::ALL).fill(rng, &mut b);
             let (mut sa, mut sb) = (vec![0; 3 * k / VECTOR], vec![0; COLUMNS * k / VECTOR]);
-            let scales = ScaleValues::BF16[round % 5];
+            let scales = ScaleValues::BF16[round % 7];
             scales.fill(rng, 7, Side::A, k / VECTOR, &mut sa);
             scales.fill(rng, 7, Side::B, k / VECTOR, &mut sb);
             let rows: Vec<Activations> = a

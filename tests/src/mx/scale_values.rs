@@ -20,6 +20,10 @@ pub enum ScaleValues {
     Extreme,
     /// Near one, and a NaN in about every 300th.
     WithNan,
+    /// Near a power of two that wanders along K, up to 2^40 from one.
+    Wandering,
+    /// Near one and far from each other in turns, by blocks of 128 elements.
+    Mixed,
 }
 
 /// Which operand scales belong to.
@@ -33,11 +37,27 @@ pub enum Side {
 
 impl ScaleValues {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::One, Self::Near, Self::Moderate, Self::Far, Self::Extreme, Self::WithNan];
+    pub const ALL: [Self; 8] = [
+        Self::One,
+        Self::Near,
+        Self::Moderate,
+        Self::Far,
+        Self::Extreme,
+        Self::WithNan,
+        Self::Wandering,
+        Self::Mixed,
+    ];
 
     /// Those that give normal bf16 numbers, whatever the code.
-    pub const BF16: [Self; 5] = [Self::One, Self::Near, Self::Moderate, Self::Far, Self::WithNan];
+    pub const BF16: [Self; 7] = [
+        Self::One,
+        Self::Near,
+        Self::Moderate,
+        Self::Far,
+        Self::WithNan,
+        Self::Wandering,
+        Self::Mixed,
+    ];
 
     /// Fills rows of `columns` scales.
     pub fn fill(self, rng: &mut Rng, seed: u64, side: Side, columns: usize, scales: &mut [u8]) {
@@ -53,14 +73,21 @@ impl ScaleValues {
                 rng.between(0, 2 * reach) as i64 - reach as i64
             })
             .collect();
-        let spread = match self {
+        let drift = if self == Self::Wandering { wander(seed, columns) } else { drift };
+        // Of a block of four columns. 6 are 13 binary orders, the most that fit f16.
+        let spread = |column: usize| match self {
             Self::One => 0,
             Self::Moderate => 16,
+            Self::Mixed => {
+                let rng = &mut Rng::stream(seed, (10 << 40) + column as u64 / 4);
+                [0, 3, 3, 6, 7, 16][rng.below(6) as usize]
+            }
             _ => 3,
         };
         for row in scales.chunks_mut(columns) {
-            for (scale, drift) in row.iter_mut().zip(&drift) {
+            for (column, (scale, drift)) in row.iter_mut().zip(&drift).enumerate() {
                 let drift = if side == Side::A { *drift } else { -drift };
+                let spread = spread(column);
                 let own = rng.between(0, 2 * spread) as i64 - spread as i64;
                 *scale = (i64::from(ONE) + drift + own).clamp(0, 254) as u8;
                 if self == Self::WithNan && rng.one_in(300) {
@@ -69,6 +96,20 @@ impl ScaleValues {
             }
         }
     }
+}
+
+/// Steps of at most 2^4 from one block of four columns to the next.
+fn wander(seed: u64, columns: usize) -> Vec<i64> {
+    let mut rng = Rng::stream(seed, 11 << 40);
+    let mut at = 0i64;
+    (0..columns)
+        .map(|column| {
+            if column % 4 == 0 {
+                at = (at + rng.between(0, 8) as i64 - 4).clamp(-37, 37);
+            }
+            at
+        })
+        .collect()
 }
 
 impl fmt::Display for ScaleValues {
@@ -80,6 +121,8 @@ impl fmt::Display for ScaleValues {
             Self::Far => "far",
             Self::Extreme => "extreme",
             Self::WithNan => "with-nan",
+            Self::Wandering => "wandering",
+            Self::Mixed => "mixed",
         })
     }
 }
@@ -98,9 +141,10 @@ mod tests {
     fn each_kind_has_its_range() {
         let distance = |kind| draw(kind, Side::A).iter().map(|s| s.abs_diff(ONE)).max();
         let reached = ScaleValues::ALL.map(distance);
-        assert_eq!(reached, [Some(0), Some(3), Some(16), Some(108), Some(127), Some(128)]);
+        let most = [0, 3, 16, 108, 127, 128, 40, 16].map(Some);
+        assert_eq!(reached, most);
         let nan = |kind| draw(kind, Side::B).contains(&NAN);
-        assert_eq!(ScaleValues::BF16.map(nan), [false, false, false, false, true]);
+        assert_eq!(ScaleValues::BF16.map(nan), [false, false, false, false, true, false, false]);
         assert!(!nan(ScaleValues::Extreme));
     }
 

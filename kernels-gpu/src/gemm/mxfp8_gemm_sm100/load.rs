@@ -16,7 +16,7 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
             break;
         }
         let form = Form::of(work);
-        let scales = Scales::of(args, work);
+        let scales = ScaleSource::of(args, work);
         let mut kb = 0;
         while kb < args.k_blocks {
             let blocks = form.next_blocks(args.k_blocks - kb);
@@ -33,7 +33,7 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
                         tma::load_3d(smem.weights(slot, block), args.weights, column, full);
                         tokens(args, smem.tokens(slot, block), [k, work.row], form, full);
                     }
-                    scales.load(smem, slot, kb, blocks, form.atoms);
+                    scales.load(smem.scales(slot, 0), [kb, blocks], form.atoms, full);
                 }
                 warp::sync();
             }
@@ -82,47 +82,5 @@ unsafe fn tokens(args: &Args, target: Smem, [k, row]: [u32; 2], form: Form, full
         }
         turn = (turn + 1) % CLUSTER;
         done += if large { TOKEN_BOX_ROWS } else { TOKEN_BOX_ROWS_SMALL };
-    }
-}
-
-/// Where a tile's scales lie.
-#[derive(Clone, Copy)]
-struct Scales {
-    /// The first atom of the weights.
-    weights: u64,
-    /// The first atom of the tokens.
-    tokens: u64,
-    /// Bytes from an atom of the tokens to the one of the next 128 rows.
-    next_rows: u64,
-}
-
-impl Scales {
-    #[inline(always)]
-    fn of(args: &Args, work: ScaledWork) -> Self {
-        let next_rows = u64::from(args.k_blocks) * u64::from(scale_atoms::BYTES);
-        let col_blocks = u64::from(args.n() / TILE_N);
-        let weight_block = u64::from(work.expert) * col_blocks + u64::from(work.col_block);
-        Self {
-            weights: args.scales_b + weight_block * next_rows,
-            tokens: args.scales_a + u64::from(work.scale_row / scale_atoms::ROWS) * next_rows,
-            next_rows,
-        }
-    }
-
-    /// Executed by: one thread. Copies the atoms of K blocks `kb..kb + blocks`, which follow each other.
-    #[inline(always)]
-    unsafe fn load(self, smem: Shared, slot: u32, kb: u32, blocks: u32, atoms: u32) {
-        let full = smem.full(slot);
-        let inside = u64::from(kb * scale_atoms::BYTES);
-        let bytes = blocks * scale_atoms::BYTES;
-        // SAFETY: the slot holds the atoms, and the group checks keep them inside the tensors.
-        unsafe {
-            tma::load_bulk(smem.scales(slot, 0), self.weights + inside, bytes, full);
-            let mut source = self.tokens + inside;
-            for atom in 0..atoms {
-                tma::load_bulk(smem.scales(slot, blocks + atom), source, bytes, full);
-                source += self.next_rows;
-            }
-        }
     }
 }

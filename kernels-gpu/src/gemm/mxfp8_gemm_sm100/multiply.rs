@@ -37,13 +37,14 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, tensor: Tensor, lane: u32)
                 if warp::elect() {
                     for atom in 0..blocks * (1 + form.atoms) {
                         let source = umma::scales(smem.scales(slot, atom).0);
-                        tcgen05::copy_32x128b(tensor.scales(slot, atom), source);
+                        tcgen05::copy_32x128b::<ONE_CTA>(tensor.scales(slot, atom), source);
                     }
                     for block in 0..blocks {
                         let operands = operands(smem, tensor, slot, [block, blocks], form);
-                        multiply(Scaled { d: tensor.sum(sum), ..operands }, kb + block != 0);
+                        let operands = Scaled { d: tensor.sum(sum), ..operands };
+                        multiply::<ONE_CTA>(operands, kb + block != 0);
                     }
-                    tcgen05::commit_multicast(smem.free(slot), ALL_CTAS);
+                    tcgen05::commit_multicast::<ONE_CTA>(smem.free(slot), ALL_CTAS);
                 }
                 warp::sync();
             }
@@ -53,7 +54,7 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, tensor: Tensor, lane: u32)
         // SAFETY: the warp is converged.
         unsafe {
             if warp::elect() {
-                tcgen05::commit(smem.complete(sum));
+                tcgen05::commit::<ONE_CTA>(smem.complete(sum));
             }
             warp::sync();
         }
@@ -74,24 +75,8 @@ fn operands(
         d: Tmem(0),
         a: umma::operand(smem.weights(slot, block).0),
         b: umma::operand(smem.tokens(slot, block).0),
-        instruction: umma::instruction(form.columns),
+        instruction: umma::instruction(ONE_CTA, form.columns),
         scales_a: tensor.scales(slot, block),
         scales_b: tensor.scales(slot, blocks + block).column(form.scale_shift),
-    }
-}
-
-/// Executed by: one thread. A K block: four steps, each with its own byte of the scales. The first of a tile does
-/// not `accumulate`.
-#[inline(always)]
-unsafe fn multiply(mut operands: Scaled, accumulate: bool) {
-    let instruction = operands.instruction;
-    let mut step = 0;
-    while step < scale_atoms::COLUMNS {
-        operands.instruction = instruction | umma::scale_bytes(step);
-        // SAFETY: operands and scales are in place, by contract.
-        unsafe { tcgen05::mma_block_scaled(operands, accumulate || step != 0) }
-        operands.a += umma::K_STEP;
-        operands.b += umma::K_STEP;
-        step += 1;
     }
 }

@@ -42,32 +42,19 @@ pub(super) unsafe fn tiles<O: Output>(
                     let values = tcgen05::load_32_columns(source);
                     done += 32;
                     if done == columns {
-                        release(smem.drained(sums.slot()), lane);
+                        release(smem.drained(sums.slot()), None, lane);
                     }
                     staging.write::<O, 16>(&values, 0, 4);
                     store.rows::<4>(staging);
                 } else {
                     let values = tcgen05::load_16_columns(source);
                     done += 16;
-                    release(smem.drained(sums.slot()), lane);
+                    release(smem.drained(sums.slot()), None, lane);
                     staging.write::<O, 8>(&values, 0, 2);
                     store.rows::<2>(staging);
                 }
             }
         }
         sums.advance();
-    }
-}
-
-/// Executed by: warp, converged. Lets the sum be overwritten.
-#[inline(always)]
-unsafe fn release(drained: Smem, lane: u32) {
-    // SAFETY: the warp converges, so all its lanes have read; the barrier is initialised.
-    unsafe {
-        tcgen05::fence_before_thread_sync();
-        warp::sync();
-        if lane == 0 {
-            mbarrier::arrive(drained);
-        }
     }
 }

@@ -1,11 +1,12 @@
-//! The math warps: weights to bf16 in registers, products, and the output.
+//! The math warps: weights to 16-bit floats in registers, products, and the output.
 
-use super::tokens::careful;
+use super::scales::Verdict;
 use super::*;
-use crate::ptx::simd;
-use crate::ptx::wgmma::{self, Bf16Mma, M64N8, M64N16, M64N32, M64N64, M64N128};
+use crate::ptx::wgmma::{self, HalfMma, M64N8, M64N16, M64N32, M64N64, M64N128, Steps};
 use crate::tile::descriptor;
-use crate::tile::e4m3_bf16::{self, Scale};
+use crate::tile::e4m3_half::{scaled_bf16, scaled_f16};
+use crate::tile::e8m0;
+use crate::tile::f16_frame;
 use crate::tile::fragment;
 use crate::tile::ring::Ring;
 use crate::tile::token_store::{Staging, TokenStore};
@@ -15,7 +16,8 @@ use crate::tile::work::Inbox;
 #[inline(always)]
 pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: u32, lane: u32) {
     let mut inbox = Inbox::new(smem.board());
-    let mut math = Math { args, smem, weights: Ring::new(), tokens: Ring::new(), warp, lane };
+    let rings = Rings { scales: Ring::new(), weights: Ring::new(), tokens: Ring::new() };
+    let mut math = Math { args, smem, rings, warp, lane };
     loop {
         // SAFETY: all warps of a warpgroup take the same items, so they stay together.
         unsafe {
@@ -34,70 +36,158 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
     }
 }
 
+struct Rings {
+    scales: Ring<SCALE_STAGES>,
+    weights: Ring<STAGES>,
+    tokens: Ring<BUFFERS>,
+}
+
 /// One warp's view of the math role.
 struct Math<'a> {
     args: &'a Args,
     smem: Shared,
-    weights: Ring<STAGES>,
-    tokens: Ring<BUFFERS>,
+    rings: Rings,
     warp: u32,
     lane: u32,
 }
-
-/// The weights of four K steps: registers 0 and 2 of a step are of the upper row, 1 and 3 of the one 8 below.
-type Steps = [[u32; 4]; 4];
 
 impl Math<'_> {
     /// Executed by: warpgroup. One tile of `2 R` token columns; a thread holds `R` sums of each half of its warp's
     /// weights.
     #[inline(always)]
-    unsafe fn tile<O: Output, M: Bf16Mma<R>, const R: usize>(&mut self, work: ScaledWork) {
+    unsafe fn tile<O: Output, M: HalfMma<R>, const R: usize>(&mut self, work: ScaledWork) {
         let mut sums = [[0.0; R]; 2];
-        for _ in 0..self.args.k_blocks {
-            let (slot, parity) = (self.weights.slot(), self.weights.parity());
-            let buffer = self.tokens.slot();
-            // SAFETY: the slot and the buffer have landed; the warpgroup is converged; loops are uniform.
-            unsafe {
-                mbarrier::wait(self.smem.weights_full(slot), parity);
-                let scales = self.scales(slot);
+        let mut unit = 0;
+        let mut left = self.args.k_blocks;
+        // SAFETY: the warpgroup is converged, and its warps see the same verdicts.
+        unsafe {
+            while left > 0 {
+                let verdict = Verdict::await_next(self.smem, &self.rings.scales);
+                if verdict.unit != unit {
+                    // The first frame finds nothing to move.
+                    if unit != 0 {
+                        scale(&mut sums, f16_frame::ratio(unit, verdict.unit));
+                    }
+                    unit = verdict.unit;
+                }
+                if verdict.f16 != 0 {
+                    left = self.run::<M, R>(&mut sums, verdict, left);
+                } else {
+                    self.careful_block::<M, R>(&mut sums);
+                    left -= 1;
+                }
+            }
+            scale(&mut sums, unit);
+            self.store::<O, R>(work, &sums);
+        }
+    }
+
+    /// Executed by: warpgroup. Blocks in f16, as long as the verdict stays. Returns how many are left.
+    #[inline(always)]
+    unsafe fn run<M: HalfMma<R>, const R: usize>(
+        &mut self,
+        sums: &mut [[f32; R]; 2],
+        verdict: Verdict,
+        mut left: u32,
+    ) -> u32 {
+        // SAFETY: slots and buffers are waited for; the warpgroup is converged; loops are uniform.
+        unsafe {
+            let mut factors = self.scales().map(|rows| rows.map(f16_frame::factor));
+            let mut slot = self.next_weights();
+            let mut codes = self.codes(slot, 0, 0);
+            loop {
+                let buffer = self.rings.tokens.slot();
+                let mut more = false;
+                let mut next_factors = factors;
                 let mut part = 0;
                 while part < 4 {
                     let (half, quarter) = (part / 2, part as u32 % 2);
-                    let steps = self.convert(slot, half as u32, quarter, scales[half]);
+                    let steps = convert(codes, |row, word| scaled_f16(word, factors[half][row]));
                     if part == 0 {
-                        mbarrier::wait(self.smem.tokens_full(buffer), self.tokens.parity());
+                        let parity = self.rings.tokens.parity();
+                        mbarrier::wait(self.smem.tokens_full(buffer), parity);
                     }
                     if part == 3 {
-                        self.release(self.smem.weights_free(slot));
+                        release(self.smem.weights_free(slot), self.lane);
                     }
-                    let tokens = self.smem.tokens(buffer, quarter);
+                    let tokens = descriptors(self.smem.tokens(buffer, quarter));
                     wgmma::fence();
-                    M::add(&mut sums[half], &steps, descriptor::k_major_128b(tokens.0));
+                    M::add_f16(&mut sums[half], &steps, &tokens);
                     wgmma::commit();
+                    // What is next is fetched meanwhile, a piece at a time, for each waits for shared memory.
+                    match part {
+                        0 => codes = self.codes(slot, 0, 1),
+                        1 => {
+                            codes = self.codes(slot, 1, 0);
+                            left -= 1;
+                            more = left > 0
+                                && Verdict::await_next(self.smem, &self.rings.scales) == verdict;
+                        }
+                        2 => {
+                            codes = self.codes(slot, 1, 1);
+                            if more {
+                                next_factors =
+                                    self.scales().map(|rows| rows.map(f16_frame::factor));
+                            }
+                        }
+                        _ => {
+                            if more {
+                                slot = self.next_weights();
+                                codes = self.codes(slot, 0, 0);
+                            }
+                        }
+                    }
                     // The other warpgroup multiplies while this one converts.
                     wgmma::wait::<0>();
                     M::landed(&mut sums[half]);
                     part += 1;
                 }
-                self.release(self.smem.tokens_free(buffer));
+                release(self.smem.tokens_free(buffer), self.lane);
+                self.rings.tokens.advance();
+                factors = next_factors;
+                if !more {
+                    break;
+                }
             }
-            self.weights.advance();
-            self.tokens.advance();
         }
-        // SAFETY: the warp is converged.
-        unsafe { self.store::<O, R>(work, &sums) }
+        left
     }
 
-    /// Executed by: warp, converged. Lets a slot or buffer be overwritten.
+    /// Executed by: any thread. Waits for the next block of weights.
     #[inline(always)]
-    unsafe fn release(&self, barrier: Smem) {
-        // SAFETY: the warp converges, so all its lanes have read; the barrier is initialised.
+    unsafe fn next_weights(&mut self) -> u32 {
+        let slot = self.rings.weights.slot();
+        // SAFETY: the barrier is initialised.
+        unsafe { mbarrier::wait(self.smem.weights_full(slot), self.rings.weights.parity()) }
+        self.rings.weights.advance();
+        slot
+    }
+
+    /// Executed by: warpgroup. One block in bf16, for scales of any size.
+    #[inline(always)]
+    unsafe fn careful_block<M: HalfMma<R>, const R: usize>(&mut self, sums: &mut [[f32; R]; 2]) {
+        // SAFETY: slots and buffers are waited for; the warpgroup is converged; loops are uniform.
         unsafe {
-            warp::sync();
-            if self.lane == 0 {
-                mbarrier::arrive(barrier);
+            let scales = self.scales().map(|rows| rows.map(e8m0::value));
+            let (slot, buffer) = (self.next_weights(), self.rings.tokens.slot());
+            mbarrier::wait(self.smem.tokens_full(buffer), self.rings.tokens.parity());
+            let mut part = 0;
+            while part < 4 {
+                let (half, quarter) = (part % 2, part as u32 / 2);
+                let codes = self.codes(slot, half as u32, quarter);
+                let steps = convert(codes, |row, word| scaled_bf16(word, scales[half][row]));
+                let tokens = descriptors(self.smem.tokens(buffer, quarter));
+                wgmma::fence();
+                M::add_bf16(&mut sums[half], &steps, &tokens);
+                wgmma::commit();
+                wgmma::wait::<0>();
+                M::landed(&mut sums[half]);
+                part += 1;
             }
+            release(self.smem.weights_free(slot), self.lane);
+            release(self.smem.tokens_free(buffer), self.lane);
         }
+        self.rings.tokens.advance();
     }
 
     /// The thread's upper row inside the warpgroup's weights, in a half. The lower one is 8 further on.
@@ -108,22 +198,28 @@ impl Math<'_> {
             + fragment::row(self.lane)
     }
 
-    /// Executed by: any thread. The scales of its upper and lower row, for each half.
+    /// Executed by: warp, converged. The scales of the thread's upper and lower row, for each half, and on to the next
+    /// block's. They are there: its verdict was awaited.
     #[inline(always)]
-    unsafe fn scales(&self, slot: u32) -> [[Scale; 2]; 2] {
+    unsafe fn scales(&mut self) -> [[u32; 2]; 2] {
+        let slot = self.rings.scales.slot();
         let atom = self.smem.scales(slot).at(self.warp / GROUP_WARPS * scale_atoms::BYTES);
         let scale = |row: u32| {
             let offset = scale_atoms::offset_in_atom(row, self.lane % 4);
-            // SAFETY: the slot has landed.
-            Scale(unsafe { ldst::load_shared_u8(atom.at(offset)) })
+            // SAFETY: the slot is written.
+            unsafe { ldst::load_shared_u8(atom.at(offset)) }
         };
         let rows = |half: u32| [scale(self.row(half)), scale(self.row(half) + 8)];
-        [rows(0), rows(1)]
+        let scales = [rows(0), rows(1)];
+        // SAFETY: the warp is converged, by contract.
+        unsafe { release(self.smem.scales_free(slot), self.lane) }
+        self.rings.scales.advance();
+        scales
     }
 
-    /// Executed by: warp, converged. Four K steps of the thread's two rows: 16 codes of each.
+    /// Executed by: any thread. 16 codes of its upper and of its lower row: a quarter of a half's block.
     #[inline(always)]
-    unsafe fn convert(&self, slot: u32, half: u32, quarter: u32, scales: [Scale; 2]) -> Steps {
+    unsafe fn codes(&self, slot: u32, half: u32, quarter: u32) -> [[u32; 4]; 2] {
         let row = self
             .smem
             .weights(slot)
@@ -131,44 +227,10 @@ impl Math<'_> {
             .at(self.row(half) * TILE_K);
         let chunk = (self.lane % 4 * 2 + quarter) ^ fragment::row(self.lane);
         // SAFETY: the slot has landed; rows are 128 bytes long and 128-byte swizzled.
-        let codes = unsafe {
+        unsafe {
             let upper = ldst::load_shared_u32x4(row.at(chunk * 16));
             [upper, ldst::load_shared_u32x4(row.at(8 * TILE_K + chunk * 16))]
-        };
-        let mut noted = 0;
-        let mut i = 0;
-        while i < 8 {
-            noted = e4m3_bf16::note_nan(noted, codes[i / 4][i % 4]);
-            i += 1;
         }
-        let plain = scales[0].is_plain() && scales[1].is_plain() && !e4m3_bf16::has_nan(noted);
-        let mut steps = [[0; 4]; 4];
-        // SAFETY: the warp is converged, by contract.
-        if unsafe { warp::ballot(!plain) } == 0 {
-            let factors = [scales[0].factor(), scales[1].factor()];
-            let mut i = 0;
-            while i < 4 {
-                steps[i] = [
-                    simd::mul_bf16x2(e4m3_bf16::even(codes[0][i]), factors[0]),
-                    simd::mul_bf16x2(e4m3_bf16::even(codes[1][i]), factors[1]),
-                    simd::mul_bf16x2(e4m3_bf16::odd(codes[0][i]), factors[0]),
-                    simd::mul_bf16x2(e4m3_bf16::odd(codes[1][i]), factors[1]),
-                ];
-                i += 1;
-            }
-        } else {
-            let mut i = 0;
-            while i < 4 {
-                steps[i] = [
-                    careful(e4m3_bf16::even(codes[0][i]), scales[0]),
-                    careful(e4m3_bf16::even(codes[1][i]), scales[1]),
-                    careful(e4m3_bf16::odd(codes[0][i]), scales[0]),
-                    careful(e4m3_bf16::odd(codes[1][i]), scales[1]),
-                ];
-                i += 1;
-            }
-        }
-        steps
     }
 
     /// Executed by: warp, converged. Writes its 32 columns of every token of the tile.
@@ -181,23 +243,56 @@ impl Math<'_> {
         let mut store =
             TokenStore::new(self.args.output, self.args.n(), work.row, rows, column, self.lane);
         let staging = Staging::new(self.smem.staging(self.warp), self.lane);
-        let mut first = 0;
-        while first < R {
-            // SAFETY: the staging buffer is the warp's own; only rows of the expert are stored.
-            unsafe {
-                if R - first >= 16 {
-                    staging.write::<O, R>(sums, first, 4);
-                    store.rows::<4>(staging);
-                } else {
-                    staging.write::<O, R>(sums, first, R / 4);
-                    if R == 8 {
-                        store.rows::<2>(staging);
-                    } else {
-                        store.rows::<1>(staging);
-                    }
+        let halves = [staging, staging.second_half()];
+        // 16 tokens are written to one half while those before are stored from the other.
+        let step = if R < 8 { R } else { 8 };
+        // SAFETY: the staging buffer is the warp's own; only rows of the expert are stored.
+        unsafe {
+            halves[0].write::<O, R>(sums, 0, step / 4);
+            let mut first = 0;
+            while first < R {
+                let next = first + step;
+                if next < R {
+                    halves[next / step % 2].write::<O, R>(sums, next, step / 4);
                 }
+                if R < 8 {
+                    store.rows::<1>(halves[0]);
+                } else {
+                    store.rows::<2>(halves[first / step % 2]);
+                }
+                first = next;
             }
-            first += 16;
         }
+    }
+}
+
+/// Of the four K steps of tokens in half a buffer: 32 bytes along K are two units of a descriptor.
+#[inline(always)]
+fn descriptors(tokens: Smem) -> [u64; 4] {
+    [0, 2, 4, 6].map(|step| descriptor::k_major_128b(tokens.0) + step)
+}
+
+/// Four K steps of the codes of two rows; `scaled` makes pairs of a row's word.
+#[inline(always)]
+fn convert(codes: [[u32; 4]; 2], scaled: impl Fn(usize, u32) -> [u32; 2]) -> Steps {
+    let mut steps = [[0; 4]; 4];
+    let mut i = 0;
+    while i < 4 {
+        let (upper, lower) = (scaled(0, codes[0][i]), scaled(1, codes[1][i]));
+        steps[i] = [upper[0], lower[0], upper[1], lower[1]];
+        i += 1;
+    }
+    steps
+}
+
+/// Multiplies all sums by the binary32 number with these bits.
+#[inline(always)]
+fn scale<const R: usize>(sums: &mut [[f32; R]; 2], bits: u32) {
+    let factor = f32::from_bits(bits);
+    let mut i = 0;
+    while i < R {
+        sums[0][i] *= factor;
+        sums[1][i] *= factor;
+        i += 1;
     }
 }

@@ -1,12 +1,15 @@
-//! The warpgroup that turns tokens into bf16, in the layout and order that wgmma reads.
+//! The warpgroup that turns tokens into 16-bit floats, in the layout and order that wgmma reads.
 //!
 //! A thread takes the 32 codes of one scale at a time: row `r`, scale column `t`. Their words `i = 0..8` of four codes
-//! go to K step `i` of 16 elements: codes 0 and 2 to elements `2 t` and `2 t + 1`, codes 1 and 3 to `2 t + 8` and
-//! `2 t + 9`. So the four lanes of a row write 16 neighbouring bytes, and the eight rows of a warp all banks.
+//! go to K step `i` of 16 elements: codes 0 and 1 to elements `2 t` and `2 t + 1`, codes 2 and 3 to `2 t + 8` and
+//! `2 t + 9`. So the pairs of a warp's eight rows and four lanes a row are two matrices of `stmatrix` a word.
 
+use super::scales::Verdict;
 use super::*;
-use crate::ptx::simd;
-use crate::tile::e4m3_bf16::{self, ORDERS, Scale};
+use crate::ptx::stmatrix;
+use crate::tile::e4m3_half::{scaled_bf16, scaled_f16};
+use crate::tile::e8m0;
+use crate::tile::f16_frame;
 use crate::tile::ring::Ring;
 use crate::tile::work::Inbox;
 
@@ -14,7 +17,7 @@ use crate::tile::work::Inbox;
 #[inline(always)]
 pub(super) unsafe fn convert_tiles(args: &Args, smem: Shared, warp: u32, lane: u32) {
     let mut inbox = Inbox::new(smem.board());
-    let mut ring = Ring::<BUFFERS>::new();
+    let mut rings = Rings { scales: Ring::new(), tokens: Ring::new() };
     let thread = warp * 32 + lane;
     loop {
         // SAFETY: the warps take the same items.
@@ -24,163 +27,197 @@ pub(super) unsafe fn convert_tiles(args: &Args, smem: Shared, warp: u32, lane: u
                 break;
             }
             match token_span(work.rows) {
-                128 => convert::<4>(args, smem, &mut ring, work, thread),
-                64 => convert::<2>(args, smem, &mut ring, work, thread),
-                _ => convert::<1>(args, smem, &mut ring, work, thread),
+                128 => convert::<4, 1>(args, smem, &mut rings, work, thread),
+                64 => convert::<2, 2>(args, smem, &mut rings, work, thread),
+                _ => convert::<1, 4>(args, smem, &mut rings, work, thread),
             }
         }
     }
 }
 
-/// Executed by: the warps that convert. One tile; a thread has `UNITS` rows that are 32 apart.
+struct Rings {
+    scales: Ring<SCALE_STAGES>,
+    tokens: Ring<BUFFERS>,
+}
+
+/// Executed by: the warps that convert. One tile; a thread has `UNITS` rows that are 32 apart, and loads them `AHEAD`
+/// blocks before they are needed.
 #[inline(always)]
-unsafe fn convert<const UNITS: u32>(
+unsafe fn convert<const UNITS: usize, const AHEAD: usize>(
     args: &Args,
     smem: Shared,
-    ring: &mut Ring<BUFFERS>,
+    rings: &mut Rings,
     work: ScaledWork,
     thread: u32,
 ) {
     let (row, t) = (thread / 4, thread % 4);
     let row_bytes = u64::from(args.k_blocks) * u64::from(TILE_K);
-    let mut source = args.a + u64::from(work.row + row) * row_bytes + u64::from(t * 32);
-    // Rows `row + 32 u` of the tile's atom lie in the line of `row`, at word `u`.
-    let atom = u64::from(work.scale_row / scale_atoms::ROWS) * u64::from(args.k_blocks);
-    let offset = scale_atoms::offset_in_atom(row, t);
-    let mut scales = args.scales_a + atom * u64::from(scale_atoms::BYTES) + u64::from(offset);
-    let inside = row < token_span(work.rows);
-    let target = Target { at: row * 128 + t * 4, swizzle: row % 8 };
-    for _ in 0..args.k_blocks {
-        let buffer = ring.slot();
-        // SAFETY: rows below `work.rows` lie inside the tensors, and their atom too; the buffer is free once the
-        // barrier says so.
-        unsafe {
-            let mut waiting = true;
+    let first = args.a + u64::from(work.row + row) * row_bytes + u64::from(t * 32);
+    let mut source = Source { next: first, row_bytes, left: args.k_blocks, row, rows: work.rows };
+    let block = Block {
+        smem,
+        line: TOKEN_ATOM + scale_atoms::offset_in_atom(work.scale_row + row, t),
+        inside: row < token_span(work.rows),
+        target: Target::new(thread),
+        lane: thread % 32,
+    };
+    let mut units = [[Unit::ZERO; UNITS]; AHEAD];
+    // SAFETY: rows below `work.rows` lie inside the tensors.
+    unsafe {
+        let mut ahead = 0;
+        while ahead < AHEAD {
             let mut u = 0;
             while u < UNITS {
-                // Two units are under way at once.
-                let first = Unit::load(source, scales, row_bytes, u, row, work.rows);
-                let second = if UNITS > 1 {
-                    Unit::load(source, scales, row_bytes, u + 1, row, work.rows)
-                } else {
-                    first
-                };
-                if waiting {
-                    mbarrier::wait(smem.tokens_free(buffer), ring.free_parity());
-                    waiting = false;
-                }
-                if inside {
-                    first.store(smem, buffer, target.unit(u));
-                    if UNITS > 1 {
-                        second.store(smem, buffer, target.unit(u + 1));
-                    }
-                }
-                u += 2;
+                source.load(&mut units[ahead][u], u as u32);
+                u += 1;
             }
-            sync::fence_proxy_async();
-            mbarrier::arrive(smem.tokens_full(buffer));
+            source.advance();
+            ahead += 1;
         }
-        source += u64::from(TILE_K);
-        scales += u64::from(scale_atoms::BYTES);
-        ring.advance();
+        let mut left = args.k_blocks;
+        while left > 0 {
+            let mut ahead = 0;
+            while ahead < AHEAD {
+                if left > 0 {
+                    block.convert(rings, &mut units[ahead], &mut source);
+                    left -= 1;
+                }
+                ahead += 1;
+            }
+        }
     }
 }
 
-/// Where a thread stores.
+/// Where a thread's codes come from.
+struct Source {
+    /// Those of the next block.
+    next: u64,
+    row_bytes: u64,
+    /// Blocks that were not loaded yet.
+    left: u32,
+    row: u32,
+    rows: u32,
+}
+
+impl Source {
+    /// Executed by: any thread. A unit of the next block, if there is one; rows that the tile does not have keep their
+    /// zeros.
+    #[inline(always)]
+    unsafe fn load(&self, unit: &mut Unit, number: u32) {
+        let wanted = self.left > 0 && self.row + number * 32 < self.rows;
+        let address = self.next + u64::from(number * 32) * self.row_bytes;
+        // SAFETY: the tile's rows lie inside the tensors, by contract.
+        unsafe {
+            ldst::load_global_u32x4_if(&mut unit.0[0], address, wanted);
+            ldst::load_global_u32x4_if(&mut unit.0[1], address + 16, wanted);
+        }
+    }
+
+    /// On to the next block.
+    #[inline(always)]
+    const fn advance(&mut self) {
+        self.next += TILE_K as u64;
+        self.left = self.left.saturating_sub(1);
+    }
+}
+
+/// What is the same for all blocks of a tile.
+struct Block {
+    smem: Shared,
+    /// Byte of the scale of the thread's first row in a slot of scales. Rows 32 further on lie at the next words.
+    line: u32,
+    /// Whether the tile's columns reach that far.
+    inside: bool,
+    target: Target,
+    lane: u32,
+}
+
+impl Block {
+    /// Executed by: the warps that convert. Fills the next buffer, and the units anew.
+    #[inline(always)]
+    unsafe fn convert<const UNITS: usize>(
+        &self,
+        rings: &mut Rings,
+        units: &mut [Unit; UNITS],
+        source: &mut Source,
+    ) {
+        let smem = self.smem;
+        let (slot, buffer) = (rings.scales.slot(), rings.tokens.slot());
+        // SAFETY: the slot and the buffer are waited for; `inside` is the same for all lanes of a warp.
+        unsafe {
+            let verdict = Verdict::await_next(smem, &rings.scales);
+            let line = smem.scales(slot).at(self.line);
+            mbarrier::wait(smem.tokens_free(buffer), rings.tokens.free_parity());
+            let mut u = 0;
+            while u < UNITS {
+                let scale = ldst::load_shared_u8(line.at(u as u32 * 4));
+                let target = self.target.unit(smem, buffer, u as u32);
+                if self.inside {
+                    if verdict.f16 != 0 {
+                        let factor = f16_frame::factor(scale);
+                        units[u].store(target, |codes| scaled_f16(codes, factor));
+                    } else {
+                        let scale = e8m0::value(scale);
+                        units[u].store(target, |codes| scaled_bf16(codes, scale));
+                    }
+                }
+                source.load(&mut units[u], u as u32);
+                u += 1;
+            }
+            source.advance();
+            sync::fence_proxy_async_shared();
+            mbarrier::arrive(smem.tokens_full(buffer));
+            release(smem.scales_free(slot), self.lane);
+        }
+        rings.scales.advance();
+        rings.tokens.advance();
+    }
+}
+
+/// Which rows of `stmatrix` a lane addresses: row `lane % 8` of the warp's eight, in chunk `lane / 8` of four that are
+/// neighbours before the swizzle.
 #[derive(Clone, Copy)]
 struct Target {
-    /// Bytes to the thread's word of chunk 0 in half a buffer.
-    at: u32,
-    /// What chunk numbers are exchanged by.
-    swizzle: u32,
+    /// Bytes into half a buffer, for chunks 0..4 of its eight, and for the others.
+    chunks: [u32; 2],
 }
 
 impl Target {
     #[inline(always)]
-    const fn unit(self, unit: u32) -> Self {
-        Self { at: self.at + unit * 32 * 128, ..self }
+    const fn new(thread: u32) -> Self {
+        let (row, matrix) = (thread / 32 * 8 + thread % 8, thread % 32 / 8);
+        let first = row * 128 + (matrix ^ (row % 8)) * 16;
+        Self { chunks: [first, first ^ 64] }
+    }
+
+    /// The same rows of a unit.
+    #[inline(always)]
+    fn unit(self, smem: Shared, buffer: u32, unit: u32) -> [[Smem; 2]; 2] {
+        [0, 1].map(|half| self.chunks.map(|at| smem.tokens(buffer, half).at(at + unit * 32 * 128)))
     }
 }
 
 /// The codes of one scale.
 #[derive(Clone, Copy)]
-struct Unit {
-    codes: [[u32; 4]; 2],
-    scale: Scale,
-}
+struct Unit([[u32; 4]; 2]);
 
 impl Unit {
-    /// Executed by: any thread. Rows that the tile does not have read as zeros.
-    #[inline(always)]
-    unsafe fn load(
-        source: u64,
-        scales: u64,
-        row_bytes: u64,
-        unit: u32,
-        row: u32,
-        rows: u32,
-    ) -> Self {
-        let own = row + unit * 32 < rows;
-        let address = source + u64::from(unit * 32) * row_bytes;
-        let mut codes = [[0; 4]; 2];
-        // SAFETY: an own row lies inside the tensors.
-        unsafe {
-            ldst::load_global_u32x4_if(&mut codes[0], address, own);
-            ldst::load_global_u32x4_if(&mut codes[1], address + 16, own);
-            let scale = ldst::load_global_u8_or_zero(scales + u64::from(unit * 4), own);
-            Self { codes, scale: Scale(scale) }
-        }
-    }
+    const ZERO: Self = Self([[0; 4]; 2]);
 
-    /// Executed by: any thread.
+    /// Executed by: warp, converged. Two words of codes are four chunks.
     #[inline(always)]
-    unsafe fn store(&self, smem: Shared, buffer: u32, target: Target) {
-        let mut noted = 0;
-        let mut i = 0;
-        while i < 8 {
-            noted = e4m3_bf16::note_nan(noted, self.codes[i / 4][i % 4]);
-            i += 1;
-        }
-        // SAFETY: the buffer is the caller's to write.
-        unsafe {
-            if self.scale.is_plain() && !e4m3_bf16::has_nan(noted) {
-                let factor = self.scale.factor();
-                self.store_words(smem, buffer, target, |codes| simd::mul_bf16x2(codes, factor));
-            } else {
-                self.store_words(smem, buffer, target, |codes| careful(codes, self.scale));
+    unsafe fn store(&self, target: [[Smem; 2]; 2], scaled: impl Fn(u32) -> [u32; 2]) {
+        let mut half = 0;
+        while half < 2 {
+            let mut i = 0;
+            while i < 2 {
+                let [a, b] = scaled(self.0[half][i * 2]);
+                let [c, d] = scaled(self.0[half][i * 2 + 1]);
+                // SAFETY: the buffer is the caller's to write.
+                unsafe { stmatrix::store_matrix_x4(target[half][i], [a, b, c, d]) }
+                i += 1;
             }
+            half += 1;
         }
     }
-
-    /// Executed by: any thread.
-    #[inline(always)]
-    unsafe fn store_words(
-        &self,
-        smem: Shared,
-        buffer: u32,
-        target: Target,
-        scaled: impl Fn(u32) -> u32,
-    ) {
-        let mut i = 0;
-        while i < 8 {
-            let word = self.codes[i / 4][i % 4];
-            let half = smem.tokens(buffer, i as u32 / 4).at(target.at);
-            let chunk = i as u32 % 4 * 2;
-            // SAFETY: the buffer is the caller's to write.
-            unsafe {
-                let even = scaled(e4m3_bf16::even(word));
-                ldst::store_shared_u32(half.at((chunk ^ target.swizzle) * 16), even);
-                let odd = scaled(e4m3_bf16::odd(word));
-                ldst::store_shared_u32(half.at(((chunk + 1) ^ target.swizzle) * 16), odd);
-            }
-            i += 1;
-        }
-    }
-}
-
-/// Two codes times any scale, NaN among them or not.
-#[inline(always)]
-pub(super) fn careful(spread: u32, scale: Scale) -> u32 {
-    let values = e4m3_bf16::with_nan(spread, simd::mul_bf16x2(spread, ORDERS));
-    simd::mul_bf16x2(values, scale.value())
 }

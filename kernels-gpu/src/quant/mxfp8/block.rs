@@ -13,8 +13,10 @@ pub(crate) trait Input {
     /// Bits of the binary32 number that these bits, which are not negative, stand for.
     fn widen(bits: u32) -> u32;
 
-    /// Both elements times a power of two, exactly, the lower half first. The factor is a binary32 number by its
-    /// bits.
+    /// The scale bytes of two blocks of finite elements, by the largest magnitude of each.
+    fn finite(magnitudes: u32, round_up: bool) -> u32;
+
+    /// Both elements times a power of two, exactly, the lower half first. The factor is a bf16 number, twice.
     fn scaled(pair: u32, factor: u32) -> [f32; 2];
 }
 
@@ -31,10 +33,20 @@ impl Input for Bf16 {
         bits << 16
     }
 
+    /// [`e8m0::scale`] of both at once: the lower half of the binary32 numbers is zero.
+    #[inline(always)]
+    fn finite(magnitudes: u32, round_up: bool) -> u32 {
+        const ABOVE_1_75: u32 = 0x1F;
+        const E4M3_EXPONENT: u32 = twice(8);
+        let bias = if round_up { twice(ABOVE_1_75) } else { 0 };
+        let exponents = (magnitudes + bias) >> 7 & twice(0x1FF);
+        simd::max_u16x2(exponents, E4M3_EXPONENT) - E4M3_EXPONENT
+    }
+
     /// The product is a bf16 number unless it is far below the smallest code.
     #[inline(always)]
     fn scaled(pair: u32, factor: u32) -> [f32; 2] {
-        let product = simd::mul_bf16x2(pair, factor >> 16 | (factor & 0xFFFF_0000));
+        let product = simd::mul_bf16x2(pair, factor);
         [f32::from_bits(product << 16), f32::from_bits(product & 0xFFFF_0000)]
     }
 }
@@ -48,10 +60,21 @@ impl Input for F16 {
     }
 
     #[inline(always)]
+    fn finite(magnitudes: u32, round_up: bool) -> u32 {
+        finite::<Self>(magnitudes & 0xFFFF, round_up)
+            | finite::<Self>(magnitudes >> 16, round_up) << 16
+    }
+
+    #[inline(always)]
     fn scaled(pair: u32, factor: u32) -> [f32; 2] {
-        let factor = f32::from_bits(factor);
+        let factor = f32::from_bits(factor & 0xFFFF_0000);
         cvt::f32_from_f16x2(pair).map(|element| element * factor)
     }
+}
+
+/// The same in both halves.
+const fn twice(half: u32) -> u32 {
+    half << 16 | half
 }
 
 /// A [`crate::abi::ScaleRule`], taken apart.
@@ -63,25 +86,44 @@ pub(super) struct Rule {
     pub(super) round_up: bool,
 }
 
-/// The scale of a block.
+/// The scales of four blocks, one of each of the lane's rows.
 #[derive(Clone, Copy)]
-pub(super) struct Scale {
-    /// The byte.
-    pub(super) byte: u32,
-    /// Bits of the binary32 number that elements are multiplied by.
-    factor: u32,
+pub(super) struct Scales {
+    /// Their bytes, two in each word, a half each.
+    bytes: [u32; OWN / 2],
+    /// Bits of the bf16 numbers that elements are multiplied by, in the same order.
+    factors: [u32; OWN / 2],
 }
 
-impl Scale {
+impl Scales {
+    /// Of finite elements.
     #[inline(always)]
-    fn new(byte: u32) -> Self {
-        Self { byte, factor: e8m0::reciprocal(byte) }
+    fn finite<I: Input>(magnitudes: [u32; OWN / 2], round_up: bool) -> Self {
+        let bytes = magnitudes.map(|both| I::finite(both, round_up));
+        // `e8m0::finite_reciprocal` of both at once.
+        Self { bytes, factors: bytes.map(|both| (twice(254) - both) << 7) }
     }
 
-    /// As [`Scale::new`], of a block of finite elements.
+    /// Of any elements, by the byte that a magnitude gives.
     #[inline(always)]
-    fn finite(byte: u32) -> Self {
-        Self { byte, factor: e8m0::finite_reciprocal(byte) }
+    fn special(magnitudes: [u32; OWN / 2], byte: impl Fn(u32) -> u32) -> Self {
+        let bytes = magnitudes.map(|both| byte(both & 0xFFFF) | byte(both >> 16) << 16);
+        let factor = |byte| e8m0::reciprocal(byte) >> 16;
+        let factors = bytes.map(|both| factor(both & 0xFFFF) | factor(both >> 16) << 16);
+        Self { bytes, factors }
+    }
+
+    /// The byte of each row, row 0's lowest.
+    #[inline(always)]
+    pub(super) fn bytes(&self) -> u32 {
+        simd::permute(self.bytes[0], self.bytes[1], 0x6420)
+    }
+
+    /// What the elements of a row are multiplied by, twice.
+    #[inline(always)]
+    fn factor(&self, row: usize) -> u32 {
+        let both = self.factors[row / 2];
+        simd::permute(both, both, if row.is_multiple_of(2) { 0x1010 } else { 0x3232 })
     }
 }
 
@@ -90,36 +132,54 @@ const MAGNITUDES: u32 = 0x7FFF_7FFF;
 /// Executed by: warp, converged. The scales of the blocks, one a row, that the lane's eight elements of each row belong
 /// to.
 #[inline(always)]
-pub(super) unsafe fn scales<I: Input>(rows: &[[u32; 4]; OWN], rule: Rule) -> [Scale; OWN] {
+pub(super) unsafe fn scales<I: Input>(rows: &[[u32; 4]; OWN], rule: Rule) -> Scales {
     // SAFETY: the warp is converged, by contract, and the branch is uniform.
     unsafe {
-        let first = across_lanes(side_by_side(largest(rows[0]), largest(rows[1])));
-        let second = across_lanes(side_by_side(largest(rows[2]), largest(rows[3])));
-        let magnitudes = [first & 0xFFFF, first >> 16, second & 0xFFFF, second >> 16];
-        let either = simd::max_u16x2(first, second);
-        let special = either & 0xFFFF >= I::INFINITY || either >> 16 >= I::INFINITY;
-        if warp::ballot(special) == 0 {
-            return magnitudes.map(|amax| Scale::finite(finite::<I>(amax, rule.round_up)));
+        let magnitudes = [
+            across_lanes(side_by_side(largest(rows[0]), largest(rows[1]))),
+            across_lanes(side_by_side(largest(rows[2]), largest(rows[3]))),
+        ];
+        // What is not finite carries into the sign.
+        const CARRY: u32 = 0x8000;
+        let special = simd::max_u16x2(magnitudes[0], magnitudes[1]) + twice(CARRY - I::INFINITY);
+        if warp::ballot(special & twice(CARRY) != 0) == 0 {
+            return Scales::finite::<I>(magnitudes, rule.round_up);
         }
+        core::hint::cold_path();
         if rule.loud {
-            return magnitudes.map(|amax| Scale::new(loud::<I>(amax, rule.round_up)));
+            return Scales::special(magnitudes, |amax| loud::<I>(amax, rule.round_up));
         }
-        let first = across_lanes(side_by_side(numbers::<I>(rows[0]), numbers::<I>(rows[1])));
-        let second = across_lanes(side_by_side(numbers::<I>(rows[2]), numbers::<I>(rows[3])));
-        [first & 0xFFFF, first >> 16, second & 0xFFFF, second >> 16]
-            .map(|above| Scale::new(quiet::<I>(above)))
+        let above = [
+            across_lanes(side_by_side(numbers::<I>(rows[0]), numbers::<I>(rows[1]))),
+            across_lanes(side_by_side(numbers::<I>(rows[2]), numbers::<I>(rows[3]))),
+        ];
+        Scales::special(above, quiet::<I>)
     }
 }
 
-/// The codes of eight elements.
+/// The codes of the lane's eight elements of a row.
 #[inline(always)]
-pub(super) fn codes<I: Input>(elements: [u32; 4], scale: Scale) -> [u32; 2] {
+pub(super) fn codes<I: Input>(elements: [u32; 4], scales: &Scales, row: usize) -> [u32; 2] {
+    let factor = scales.factor(row);
     let four = |low: u32, high: u32| {
-        let [a, b] = I::scaled(low, scale.factor);
-        let [c, d] = I::scaled(high, scale.factor);
+        let [a, b] = I::scaled(low, factor);
+        let [c, d] = I::scaled(high, factor);
         cvt::e4m3x4([a, b, c, d])
     };
     [four(elements[0], elements[1]), four(elements[2], elements[3])]
+}
+
+/// Executed by: warp, converged. Of each lane's four bytes, one a row, its lanes' share: the four bytes of one row, that
+/// of the first block lowest. Lanes 4 q to 4 q + 3 of a half warp hold the bytes of block q, and get those of row q.
+#[inline(always)]
+pub(super) unsafe fn transpose(bytes: u32, lane: u32) -> u32 {
+    // SAFETY: the warp is converged, by contract.
+    unsafe {
+        let odd = if lane & 4 == 0 { 0x6240 } else { 0x3715 };
+        let pairs = simd::permute(bytes, warp::exchange(bytes, 4), odd);
+        let upper = if lane & 8 == 0 { 0x5410 } else { 0x3276 };
+        simd::permute(pairs, warp::exchange(pairs, 8), upper)
+    }
 }
 
 /// The larger of four pairs, half by half.
@@ -148,9 +208,7 @@ fn numbers<I: Input>(elements: [u32; 4]) -> u32 {
 /// The larger half of row 0 in the low half, of row 1 in the high half.
 #[inline(always)]
 fn side_by_side(row0: u32, row1: u32) -> u32 {
-    let low = (row0 & 0xFFFF) | row1 << 16;
-    let high = row0 >> 16 | (row1 & 0xFFFF_0000);
-    simd::max_u16x2(low, high)
+    simd::max_u16x2(simd::permute(row0, row1, 0x5410), simd::permute(row0, row1, 0x7632))
 }
 
 /// Executed by: warp, converged. The largest of each half over the four lanes of a block.

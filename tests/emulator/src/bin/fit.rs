@@ -1,8 +1,9 @@
-//! Tries rules of arithmetic against a capture of bf16 wgmma: `fit FILE`.
+//! Tries rules of arithmetic against a capture of bf16 or f16 wgmma: `fit FILE`.
 //!
 //! First every rule on the cases of one instruction, then the best on all cases, by kind of operands.
 
-use ptx_emulator::capture::{Case, Corpus, wgmma_bf16};
+use ptx_emulator::capture::{COLLECTIONS, Case, Corpus, wgmma_half};
+use ptx_emulator::semantics::alu::float::Half;
 use ptx_emulator::semantics::tensor::{FusedSum, Rounding};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -38,11 +39,13 @@ fn fit(file: &str) -> Result<(), Box<dyn Error>> {
     let corpus = Corpus::read(&std::fs::read(file)?[..])?;
     println!("{}: {}, CUDA {}, {} tiles", file, corpus.device, corpus.driver, corpus.tiles());
     let captured = captured(corpus)?;
+    let element = captured.first().and_then(|captured| wgmma_half::element(captured.case.symbol));
+    let element = element.ok_or("not a capture of 16-bit operands")?;
     let (single, chains): (Vec<&Captured>, Vec<&Captured>) =
         captured.iter().partition(|captured| captured.case.words[1] == 1);
 
     let mut tried: Vec<(usize, FusedSum)> =
-        rules().into_par_iter().map(|rule| (total(&single, rule), rule)).collect();
+        rules(element).into_par_iter().map(|rule| (total(&single, rule), rule)).collect();
     tried.sort_by_key(|&(wrong, rule)| (wrong, rule.fraction_bits.abs_diff(25)));
     println!("\none instruction, {} outputs:", outputs(&single));
     for &(wrong, rule) in tried.iter().take(40) {
@@ -77,8 +80,11 @@ fn fit(file: &str) -> Result<(), Box<dyn Error>> {
 
 /// The records with their cases.
 fn captured(corpus: Corpus) -> Result<Vec<Captured>, Box<dyn Error>> {
-    let mut cases: BTreeMap<String, Case> =
-        wgmma_bf16::cases().into_iter().map(|case| (case.name.clone(), case)).collect();
+    let mut cases: BTreeMap<String, Case> = COLLECTIONS
+        .iter()
+        .flat_map(|collection| (collection.cases)())
+        .map(|case| (case.name.clone(), case))
+        .collect();
     let with_case = |record: ptx_emulator::capture::Record| {
         let case = cases.remove(&record.name).ok_or("a case that is not known")?;
         if case.fingerprint() != record.fingerprint {
@@ -90,16 +96,23 @@ fn captured(corpus: Corpus) -> Result<Vec<Captured>, Box<dyn Error>> {
     corpus.records.into_iter().map(with_case).collect()
 }
 
-fn rules() -> Vec<FusedSum> {
+fn rules(element: Half) -> Vec<FusedSum> {
     const ROUNDINGS: [Rounding; 2] = [Rounding::TowardZero, Rounding::NearestEven];
     let mut rules = Vec::new();
-    for fraction_bits in 12..=27 {
-        for result_bits in [13, 22, 23] {
-            for products in [4, 8, 16] {
-                for terms in ROUNDINGS {
-                    for result in ROUNDINGS {
-                        let rule = FusedSum { fraction_bits, result_bits, products, terms, result };
-                        rules.push(rule);
+    for normalised in [false, true] {
+        for fraction_bits in 12..=27 {
+            for result_bits in [13, 22, 23] {
+                for products in [4, 8, 16] {
+                    for terms in ROUNDINGS {
+                        rules.extend(ROUNDINGS.map(|result| FusedSum {
+                            element,
+                            normalised,
+                            fraction_bits,
+                            result_bits,
+                            products,
+                            terms,
+                            result,
+                        }));
                     }
                 }
             }
@@ -114,8 +127,9 @@ fn say(rule: FusedSum) -> String {
         Rounding::NearestEven => "rounded",
     };
     format!(
-        "{} products in a sum, terms {} {} bits below the largest exponent, result {} to {} bits",
+        "{} products in a sum, subnormal operands {}, terms {} {} bits below the largest exponent, result {} to {} bits",
         rule.products,
+        if rule.normalised { "shifted" } else { "as they are" },
         way(rule.terms),
         rule.fraction_bits,
         way(rule.result),
@@ -133,7 +147,7 @@ fn total(captured: &[&Captured], rule: FusedSum) -> usize {
 
 /// Place, captured and modelled bits of the outputs that differ.
 fn differing(captured: &Captured, rule: FusedSum) -> Vec<(usize, u32, u32)> {
-    let modelled = wgmma_bf16::output(&captured.case, |acc, a, b| rule.dot(acc, a, b));
+    let modelled = wgmma_half::output(&captured.case, |acc, a, b| rule.dot(acc, a, b));
     let words = |bytes: &[u8]| -> Vec<u32> {
         bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect()
     };

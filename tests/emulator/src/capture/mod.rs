@@ -9,12 +9,15 @@ mod barrier;
 pub mod bf16_inputs;
 mod copies;
 pub mod corpus;
+pub mod f16_inputs;
 pub mod inputs;
 mod matrix;
 mod numbers;
 mod tensor;
 mod wgmma;
-pub mod wgmma_bf16;
+mod wgmma_bf16;
+mod wgmma_f16;
+pub mod wgmma_half;
 
 pub use corpus::{Corpus, Record};
 
@@ -74,16 +77,24 @@ pub struct Case {
 pub struct Collection {
     /// What the program `capture` calls it.
     pub name: &'static str,
-    /// Its file in `captures/`.
-    pub file: &'static str,
-    /// Its cases, in the order of the file.
+    /// Its files in `captures/`, one for each GPU that it was captured on; the name begins with the GPU's.
+    pub files: &'static [&'static str],
+    /// Tiles that every file has at least: a case that a GPU refuses is not in its file.
+    pub least_tiles: u64,
+    /// Its cases, in the order of the files.
     pub cases: fn() -> Vec<Case>,
 }
 
 /// All collections. A new family of instructions is a new one, so that the files of the others stay valid.
-pub const COLLECTIONS: [Collection; 2] = [
-    Collection { name: "base", file: "h200.bin", cases: base_cases },
-    Collection { name: "bf16", file: "h100_bf16.bin", cases: wgmma_bf16::cases },
+pub const COLLECTIONS: [Collection; 3] = [
+    Collection { name: "base", files: &["h200.bin"], least_tiles: 1500, cases: base_cases },
+    Collection {
+        name: "bf16",
+        files: &["h100_bf16.bin"],
+        least_tiles: 300,
+        cases: wgmma_bf16::cases,
+    },
+    Collection { name: "f16", files: &[], least_tiles: 300, cases: wgmma_f16::cases },
 ];
 
 impl Collection {
@@ -209,9 +220,9 @@ mod tests {
 
     #[test]
     fn there_are_enough_tiles_and_no_case_twice() {
-        for (collection, least) in COLLECTIONS.iter().zip([1500, 300]) {
-            let tiles: u32 = (collection.cases)().iter().map(|case| case.tiles).sum();
-            assert!(tiles >= least, "{}: {tiles} tiles", collection.name);
+        for collection in COLLECTIONS {
+            let tiles: u64 = (collection.cases)().iter().map(|case| u64::from(case.tiles)).sum();
+            assert!(tiles >= collection.least_tiles, "{}: {tiles} tiles", collection.name);
         }
         let cases = all_cases();
         let names: HashSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();

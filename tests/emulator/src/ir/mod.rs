@@ -160,6 +160,14 @@ pub enum Op {
         a: Pred,
         mask: Src,
     },
+    /// `redux.sync`: what the operation makes of the values of all lanes.
+    Redux {
+        op: Bin,
+        ty: Ty,
+        d: u32,
+        a: Src,
+        mask: Src,
+    },
     Elect {
         d: Option<u32>,
         p: u32,

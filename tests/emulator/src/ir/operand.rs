@@ -1,5 +1,7 @@
 //! Types, operands and modifiers of instructions.
 
+use crate::semantics::alu::float::Half;
+
 /// How the bits of a register are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -316,7 +318,7 @@ pub enum Fence {
 #[allow(missing_docs)]
 pub enum MmaElement {
     E4m3,
-    Bf16,
+    Half(Half),
 }
 
 impl MmaElement {
@@ -324,7 +326,7 @@ impl MmaElement {
     pub const fn bytes(self) -> usize {
         match self {
             Self::E4m3 => 1,
-            Self::Bf16 => 2,
+            Self::Half(_) => 2,
         }
     }
 }

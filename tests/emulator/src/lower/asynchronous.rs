@@ -3,6 +3,7 @@
 use super::names::Operands;
 use super::{bulk_store, scalar};
 use crate::ir::{MmaA, MmaElement, Op, Src};
+use crate::semantics::alu::float::Half;
 use crate::syntax::SyntaxError;
 
 type Lowered = Result<Option<Op>, SyntaxError>;
@@ -78,7 +79,8 @@ pub(super) fn lower(parts: &[&str], o: &mut Operands<'_>) -> Lowered {
 fn wgmma(shape: &str, elements: &[&str], o: &mut Operands<'_>) -> Lowered {
     let (element, k) = match elements {
         ["e4m3", "e4m3"] => (MmaElement::E4m3, "k32"),
-        ["bf16", "bf16"] => (MmaElement::Bf16, "k16"),
+        ["bf16", "bf16"] => (MmaElement::Half(Half::Bf16), "k16"),
+        ["f16", "f16"] => (MmaElement::Half(Half::F16), "k16"),
         _ => return Ok(None),
     };
     let n = shape.strip_prefix("m64n").and_then(|s| s.strip_suffix(k));
@@ -111,8 +113,8 @@ fn wgmma(shape: &str, elements: &[&str], o: &mut Operands<'_>) -> Lowered {
     // Only 16-bit elements have the choice, and only for operands in shared memory.
     let transposable = match (element, a) {
         (MmaElement::E4m3, _) => 0,
-        (MmaElement::Bf16, MmaA::Registers(_)) => 1,
-        (MmaElement::Bf16, MmaA::Shared(_)) => 2,
+        (MmaElement::Half(_), MmaA::Registers(_)) => 1,
+        (MmaElement::Half(_), MmaA::Shared(_)) => 2,
     };
     for _ in 0..transposable {
         if o.constant()? != 0 {

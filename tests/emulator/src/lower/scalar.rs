@@ -146,6 +146,18 @@ pub(super) fn lower(parts: &[&str], o: &mut Operands<'_>) -> Lowered {
             };
             Op::Vote { how, d: o.p()?, a: o.sp()?, mask: o.s()? }
         }
+        (["redux", "sync", op, kind], Some(ty)) => {
+            let op = match (*op, *kind) {
+                ("add", "u32" | "s32") => Bin::Add,
+                ("min", "u32" | "s32") => Bin::Min,
+                ("max", "u32" | "s32") => Bin::Max,
+                ("and", "b32") => Bin::And,
+                ("or", "b32") => Bin::Or,
+                ("xor", "b32") => Bin::Xor,
+                _ => return Ok(None),
+            };
+            Op::Redux { op, ty, d: o.d()?, a: o.s()?, mask: o.s()? }
+        }
         (["elect", "sync"], _) => {
             let (d, p) = o.d_pair()?;
             let Some(p) = p else { return o.fail("a predicate is needed") };

@@ -1,6 +1,7 @@
 //! What the lanes of a warp do together.
 
 use super::access::Place;
+use super::alu;
 use super::cluster::{Cluster, Flow, Step};
 use super::warp::{Wait, each};
 use crate::ir::{Inst, Op, Shuffle, Vote};
@@ -42,6 +43,7 @@ impl Cluster<'_> {
         let mask = match &inst.op {
             Op::Shfl { mask, .. }
             | Op::Vote { mask, .. }
+            | Op::Redux { mask, .. }
             | Op::Elect { mask, .. }
             | Op::BarWarp { mask } => {
                 let row = self.row(w, *mask);
@@ -120,6 +122,12 @@ impl Cluster<'_> {
                         warp.set_predicate(*d, here, if same { here } else { 0 });
                     }
                 }
+            }
+            Op::Redux { op, ty, d, a, .. } => {
+                let values = self.row(w, *a);
+                let values = each(here).map(|lane| values[lane]);
+                let result = values.reduce(|x, y| alu::bin(*op, *ty, x, y)).unwrap_or(0);
+                self.warps[w].set(*d, here, &[result & 0xFFFF_FFFF; 32]);
             }
             Op::Elect { d, p, .. } => {
                 // The lowest lane, as measured on an H200 for the full mask.

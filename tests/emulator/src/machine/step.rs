@@ -150,6 +150,7 @@ impl Cluster<'_> {
             Op::SetMaxNreg { .. }
             | Op::Shfl { .. }
             | Op::Vote { .. }
+            | Op::Redux { .. }
             | Op::Elect { .. }
             | Op::BarWarp { .. }
             | Op::Stmatrix { .. }

@@ -295,8 +295,8 @@ impl Cluster<'_> {
         }
         match mma.element {
             MmaElement::E4m3 => tensor::wgmma_e4m3(&mut d, n, &a, &b, mma.scale_d),
-            MmaElement::Bf16 => {
-                tensor::wgmma_bf16(&mut d, n, &halves(&a), &halves(&b), mma.scale_d);
+            MmaElement::Half(half) => {
+                tensor::wgmma_half(half, &mut d, n, &halves(&a), &halves(&b), mma.scale_d);
             }
         }
         for q in 0..4u32 {

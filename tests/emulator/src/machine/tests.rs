@@ -4,7 +4,9 @@ use super::{Emulator, Launch, Program};
 use crate::options::{Options, Timing};
 use crate::report::{Report, ReportKind};
 
+mod collective;
 mod reports;
+mod scalar;
 mod wgmma;
 
 const HEAD: &str = ".version 8.0\n.target sm_90a\n.address_size 64\n\

@@ -5,36 +5,69 @@
 
 use super::{Emulated, timings};
 use expert_gemm::GroupStatus;
-use expert_gemm::abi::{Arch, Op, VARIANTS};
+use expert_gemm::abi::{Arch, Op, VARIANTS, Variant};
 use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::suite::other_seeds;
 
-use ptx_emulator::{Gpu, Options, Report, ReportKind, Stats, Timing};
+use ptx_emulator::{Gpu, Options, Report, ReportKind, ScaleCopies, Stats, Timing};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// The kernels of an operation and a family, by name. Says so where there is none yet.
-pub fn kernels(op: Op, arch: Arch) -> BTreeSet<&'static str> {
-    let kernels: BTreeSet<_> = VARIANTS
-        .iter()
-        .filter(|variant| variant.op == op && variant.arch == arch)
-        .map(|variant| variant.symbol)
-        .collect();
-    if kernels.is_empty() {
-        say(&format!("no kernel of {} for {} is shipped: nothing to run", op.name(), arch.name()));
+/// The kernels that a suite is about.
+#[derive(Clone, Copy)]
+pub struct Kernels {
+    /// Their operation.
+    pub op: Op,
+    /// Their family.
+    pub arch: Arch,
+    /// The rows for each expert that they are made for; see [`Variant::more_rows_than`].
+    pub more_rows_than: u32,
+}
+
+impl Kernels {
+    /// Those that serve any number of rows.
+    pub const fn any_rows(op: Op, arch: Arch) -> Self {
+        Self { op, arch, more_rows_than: 0 }
     }
-    kernels
+
+    /// Their names. Says so where there is none yet.
+    pub fn names(self) -> BTreeSet<&'static str> {
+        let Self { op, arch, more_rows_than } = self;
+        let of_these = |variant: &&Variant| {
+            variant.op == op && variant.arch == arch && variant.more_rows_than == more_rows_than
+        };
+        let kernels: BTreeSet<_> =
+            VARIANTS.iter().filter(of_these).map(|variant| variant.symbol).collect();
+        if kernels.is_empty() {
+            let (op, arch) = (op.name(), arch.name());
+            say(&format!("no kernel of {op} for {arch} is shipped: nothing to run"));
+        }
+        kernels
+    }
+
+    /// Rows that a problem of so many experts must have in all, at least, to be theirs: enough for each expert, and for
+    /// several tiles on each of a few multiprocessors.
+    pub fn least_rows(self, experts: usize) -> u32 {
+        const BUSY: u32 = 24 * 256;
+        if self.more_rows_than == 0 {
+            0
+        } else {
+            (experts as u32 * self.more_rows_than + 1).max(BUSY)
+        }
+    }
 }
 
 /// An emulated device of a family. Writes of different clusters to the same bytes are reported on demand: hostile
-/// tables may overlap by contract.
+/// tables may overlap by contract. No order is taken for granted that the ISA does not promise.
 pub fn device(arch: Arch, timing: Timing, sm_count: u32, check_cross_cluster: bool) -> Emulated {
     let gpu = match arch {
         Arch::Sm90a => Gpu::H200,
         Arch::Sm100f => Gpu::B200,
     };
-    Emulated::new(Options { gpu, timing, sm_count, check_cross_cluster, ..Options::default() })
+    let scale_copies = ScaleCopies::MayOvertake;
+    let options = Options { gpu, timing, sm_count, ..Options::default() };
+    Emulated::new(Options { check_cross_cluster, scale_copies, ..options })
 }
 
 /// What was reported of a launch with tables for which the contract asks for this status. Groups that overlap are
@@ -60,14 +93,14 @@ pub struct Ran {
 }
 
 /// Runs problems under all three timings. Panics if anything is complained of or reported, or if a kernel of the
-/// operation and the family did not run.
+/// suite did not run, or another one did.
 pub fn check_all<P: Sync>(
     name: &str,
-    (op, arch): (Op, Arch),
+    suite: Kernels,
     problems: &[(u64, P)],
     check: impl Fn(&Emulated, &P) -> Result<Ran, String> + Sync,
 ) {
-    let kernels = kernels(op, arch);
+    let (kernels, arch) = (suite.names(), suite.arch);
     if kernels.is_empty() {
         return;
     }

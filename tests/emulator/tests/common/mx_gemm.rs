@@ -1,12 +1,11 @@
-//! The MXFP8 product in the emulator, for one family: seeded problems, edges and hostile tables.
+//! The MXFP8 product in the emulator, for the kernels of a suite: seeded problems, edges and hostile tables.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
 use super::Emulated;
-use super::mx::{Ran, check_all, device, kernels, reports_beyond};
+use super::mx::{Kernels, Ran, check_all, device, reports_beyond};
 use super::timings;
-use expert_gemm::abi::{Arch, Op};
 use expert_gemm::{ElementType, GroupStatus};
 use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::guarded::Around;
@@ -17,8 +16,6 @@ use expert_gemm_tests::mx::scale_values::ScaleValues;
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing, Skew};
 use rayon::prelude::*;
-
-const OP: Op = Op::Mxfp8GroupedMm;
 
 /// A problem that the emulator does in a fraction of a second.
 fn small(seed: u64, scales: &[ScaleValues]) -> MxSpec {
@@ -37,6 +34,19 @@ fn small(seed: u64, scales: &[ScaleValues]) -> MxSpec {
         output: plain.output,
         seed,
     }
+}
+
+/// The problem, with rows that belong to nobody if a plan would choose another kernel without: in front, so that the
+/// last expert's rows end with the tensor, or behind.
+pub fn made_for(kernels: Kernels, problem: MxProblem) -> MxProblem {
+    let (MxProblem { spec, .. }, MxRouting { rows, .. }) = (&problem, &problem.routing);
+    let spare = kernels.least_rows(spec.experts).saturating_sub(rows.rows);
+    if spare == 0 {
+        return problem;
+    }
+    let [before, behind] = if spec.seed.is_multiple_of(2) { [spare, 0] } else { [0, spare] };
+    let rows = rows.clone().with_spare_rows(before, behind);
+    MxProblem::new(*spec, MxRouting { rows, ..problem.routing.clone() })
 }
 
 /// Runs a problem with any tables.
@@ -64,14 +74,16 @@ fn check(emulated: &Emulated, problem: &MxProblem) -> Result<Ran, String> {
 }
 
 /// Seeded small problems.
-pub fn small_problems(arch: Arch, scales: &[ScaleValues], seeds: Vec<u64>) {
-    let problems: Vec<_> =
-        seeds.into_iter().map(|seed| (seed, small(seed, scales).build())).collect();
-    check_all("small products", (OP, arch), &problems, check);
+pub fn small_problems(kernels: Kernels, scales: &[ScaleValues], seeds: Vec<u64>) {
+    let problems: Vec<_> = seeds
+        .into_iter()
+        .map(|seed| (seed, made_for(kernels, small(seed, scales).build())))
+        .collect();
+    check_all("small products", kernels, &problems, check);
 }
 
 /// Row counts around every edge of a tile, with gaps among rows and scales.
-pub fn every_edge_of_the_row_count(arch: Arch) {
+pub fn every_edge_of_the_row_count(kernels: Kernels) {
     let problems: Vec<_> = EDGE_ROWS
         .into_iter()
         .map(|rows| {
@@ -80,14 +92,15 @@ pub fn every_edge_of_the_row_count(arch: Arch) {
             let spec = MxSpec { output, experts: 2, seed, ..MxSpec::PLAIN };
             let rng = &mut Rng::new(seed);
             let rows = Routing::laid_out(vec![rows, 1], Layout::PermutedGaps, rng);
-            (seed, MxProblem::new(spec, MxRouting::laid_out(rows, Layout::PermutedGaps, rng)))
+            let routing = MxRouting::laid_out(rows, Layout::PermutedGaps, rng);
+            (seed, made_for(kernels, MxProblem::new(spec, routing)))
         })
         .collect();
-    check_all("row counts", (OP, arch), &problems, check);
+    check_all("row counts", kernels, &problems, check);
 }
 
 /// Deep reductions, wide outputs, and up to 256 experts of which most are small or empty.
-pub fn deep_wide_and_many(arch: Arch) {
+pub fn deep_wide_and_many(kernels: Kernels) {
     let plain = MxSpec { skew: Skew::Ragged, ..MxSpec::PLAIN };
     let many = MxSpec { n: 128, k: 128, layouts: [Layout::PermutedGaps; 2], ..plain };
     let mut specs = Vec::new();
@@ -103,21 +116,37 @@ pub fn deep_wide_and_many(arch: Arch) {
             MxSpec { experts: 64, total_rows: 0, skew: Skew::Empty, ..many },
         ]);
     }
-    let problems: Vec<_> =
-        (700..).zip(specs).map(|(seed, spec)| (seed, MxSpec { seed, ..spec }.build())).collect();
-    check_all("deep, wide and many", (OP, arch), &problems, check);
+    let problems: Vec<_> = (700..)
+        .zip(specs)
+        .map(|(seed, spec)| (seed, made_for(kernels, MxSpec { seed, ..spec }.build())))
+        .collect();
+    check_all("deep, wide and many", kernels, &problems, check);
+}
+
+/// Problems of packed experts with these rows.
+pub fn packed(kernels: Kernels, name: &str, problems: &[(MxSpec, &[u32])]) {
+    let problems: Vec<_> = (900..)
+        .zip(problems)
+        .map(|(seed, (spec, rows))| {
+            let spec = MxSpec { experts: rows.len(), seed, ..*spec };
+            let routing = MxRouting::packed(Routing::packed(rows.to_vec()));
+            (seed, made_for(kernels, MxProblem::new(spec, routing)))
+        })
+        .collect();
+    check_all(name, kernels, &problems, check);
 }
 
 /// Tables for each problem with hostile tables.
 const TABLES: u64 = 6;
 
-fn hostile(arch: Arch, seed: u64) -> Result<GroupStatus, String> {
+fn hostile(kernels: Kernels, seed: u64) -> Result<GroupStatus, String> {
     let rng = &mut Rng::stream(seed, 13);
     let experts = rng.between(2, 10) as usize;
     let spec = MxSpec { experts, ..small(seed, &[ScaleValues::Near]) };
     let problem = MxSpec { n: spec.n.min(256), k: spec.k.min(256), ..spec }.build();
+    let problem = made_for(kernels, problem);
     let timing = timings(seed)[seed as usize % 3];
-    let emulated = device(arch, timing, 4, false);
+    let emulated = device(kernels.arch, timing, 4, false);
     let mut seen = GroupStatus::OK;
     for _ in 0..TABLES {
         let routing = &problem.routing;
@@ -125,7 +154,10 @@ fn hostile(arch: Arch, seed: u64) -> Result<GroupStatus, String> {
         let outcome = run(&emulated, &problem, &tables);
         let reports = reports_beyond(&emulated, problem.judge(&tables).status()).join("\n  ");
         match outcome {
-            Ok((status, _)) if reports.is_empty() => seen = seen.union(status),
+            Ok((status, kernel)) if reports.is_empty() => {
+                assert!(kernels.names().contains(kernel), "{kernel} ran");
+                seen = seen.union(status);
+            }
             Ok(_) => return Err(format!("{reports}\n  {timing:?} {problem}\n  {tables:?}")),
             Err(error) => return Err(format!("{error}\n  {reports}\n  {timing:?}\n  {tables:?}")),
         }
@@ -134,11 +166,12 @@ fn hostile(arch: Arch, seed: u64) -> Result<GroupStatus, String> {
 }
 
 /// Hostile tables: nothing outside of the tensors is touched, not even read.
-pub fn random_hostile_tables(arch: Arch, problems: u64) {
-    if kernels(OP, arch).is_empty() {
+pub fn random_hostile_tables(kernels: Kernels, problems: u64) {
+    if kernels.names().is_empty() {
         return;
     }
-    let results: Vec<_> = (0..problems).into_par_iter().map(|seed| hostile(arch, seed)).collect();
+    let results: Vec<_> =
+        (0..problems).into_par_iter().map(|seed| hostile(kernels, seed)).collect();
     let complaints: Vec<&String> = results.iter().filter_map(|r| r.as_ref().err()).collect();
     for complaint in complaints.iter().take(5) {
         say(complaint);

@@ -3,6 +3,7 @@
 pub mod arithmetic;
 pub mod layout;
 pub mod order;
+pub mod pairs;
 pub mod scales;
 
 use crate::probe::{M, MAX_N, ROW};

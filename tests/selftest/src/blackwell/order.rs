@@ -45,57 +45,90 @@ const ROUNDS: usize = 20;
 const FIRST: u32 = 396;
 
 /// Rounds of a copy and a product that needs it, each with other scales: from columns of their own, or all from the same.
-fn rounds(bench: &Bench, same: bool) -> Result<Evidence> {
-    let mut probe = Probe::new(31);
-    let mut row = [0; ROW];
-    row[0] = ONE;
-    probe.operand(A, &[row; M]);
-    probe.operand(B, &[row; N]);
-    probe.scales(SCALES_B, &[[127; 4]; N]);
-    let rng = &mut Rng::new(32);
-    // What the columns hold at first are scales as well, and the same in all quarters of the lanes.
-    let before: Vec<[u8; 4]> = (0..512).map(|_| [rng.between(60, 99) as u8; 4]).collect();
-    for atom in 0..ROUNDS as u32 {
-        probe.scales(FIRST + 4 * atom, &before[..M]);
-    }
-    let scales: Vec<Vec<u8>> =
-        (0..ROUNDS).map(|_| (0..M).map(|_| rng.between(100, 154) as u8).collect()).collect();
-    for (round, scales) in (0..).zip(&scales) {
-        // 8 atoms fit beside the operands, the rest where B has no rows.
-        let source = ATOMS - 16 * 512 + round * 512;
-        for (row, &scale) in scales.iter().enumerate() {
-            let at = scale_atoms::offset_in_atom(row as u32, 0);
-            probe.shared[(source + at) as usize] = scale;
+pub(super) struct Rounds {
+    pub(super) probe: Probe,
+    same: bool,
+    /// By round and row of A.
+    scales: Vec<Vec<u8>>,
+    /// What the columns hold at first.
+    before: Vec<[u8; 4]>,
+}
+
+impl Rounds {
+    pub(super) fn new(seed: u64, same: bool) -> Self {
+        let mut probe = Probe::new(seed);
+        let mut row = [0; ROW];
+        row[0] = ONE;
+        probe.operand(A, &[row; M]);
+        probe.operand(B, &[row; N]);
+        probe.scales(SCALES_B, &[[127; 4]; N]);
+        let rng = &mut Rng::stream(seed, 5);
+        // Scales as well, and the same in all quarters of the lanes.
+        let before: Vec<[u8; 4]> = (0..M).map(|_| [rng.between(60, 99) as u8; 4]).collect();
+        for atom in 0..ROUNDS as u32 {
+            probe.scales(FIRST + 4 * atom, &before);
         }
-        let column = if same { FIRST } else { FIRST + 4 * round };
-        probe.copy(column, source);
-        probe.multiply(round * N as u32, N, 0, false).scales_a = column;
+        let mut scales = || (0..M).map(|_| rng.between(100, 154) as u8).collect::<Vec<_>>();
+        let scales: Vec<Vec<u8>> = (0..ROUNDS).map(|_| scales()).collect();
+        for (round, scales) in scales.iter().enumerate() {
+            for (row, &scale) in scales.iter().enumerate() {
+                let at = scale_atoms::offset_in_atom(row as u32, 0) as usize;
+                probe.shared[source(round) + at] = scale;
+            }
+            let column = if same { FIRST } else { FIRST + 4 * round as u32 };
+            probe.copy(column, source(round) as u32);
+            probe.multiply((round * N) as u32, N, 0, false).scales_a = column;
+        }
+        Self { probe, same, scales, before }
     }
-    let image = probe.image();
-    let with = |scale: &dyn Fn(usize, usize) -> u8| {
-        let mut tensor = image.clone();
+
+    /// Tensor memory afterwards, if product `round` sees these scales.
+    fn with(&self, scale: impl Fn(usize, usize) -> u8) -> Vec<u32> {
+        let mut tensor = self.probe.image();
         for round in 0..ROUNDS {
             tensor.sums((round * N) as u32, N, |i, _| power(scale(round, i), 127));
-            let column = if same { 0 } else { round };
+            let column = if self.same { 0 } else { round };
             for lane in 0..M {
                 for word in 0..4 {
-                    let source =
-                        ATOMS as usize - 16 * 512 + round * 512 + lane % 32 * 16 + word * 4;
-                    let bytes = probe.shared[source..].first_chunk().copied().unwrap_or_default();
+                    let at = source(round) + lane % 32 * 16 + word * 4;
+                    let bytes = self.probe.shared[at..].first_chunk().copied().unwrap_or_default();
                     let place = FIRST as usize + 4 * column + word;
                     tensor.set(lane, place, u32::from_le_bytes(bytes));
                 }
             }
         }
         tensor.0
-    };
-    let claim = with(&|round, i| scales[round][i]);
-    let next = with(&|round, i| scales[(round + 1).min(ROUNDS - 1)][i]);
-    let evidence = Evidence::new(probe.run(bench)?, claim, Box::new(Tensor::place));
+    }
+
+    /// If each product sees its copy.
+    pub(super) fn in_order(&self) -> Vec<u32> {
+        self.with(|round, i| self.scales[round][i])
+    }
+
+    /// If each product sees what the columns held before its copy.
+    pub(super) fn too_early(&self) -> Vec<u32> {
+        self.with(|_, i| self.before[i][0])
+    }
+
+    /// If each product sees the copy that follows.
+    pub(super) fn too_late(&self) -> Vec<u32> {
+        self.with(|round, i| self.scales[(round + 1).min(ROUNDS - 1)][i])
+    }
+}
+
+/// Where the atom of a round begins: 8 fit behind the operands, the rest where B has no rows.
+const fn source(round: usize) -> usize {
+    ATOMS as usize - 16 * 512 + round * 512
+}
+
+fn rounds(bench: &Bench, same: bool) -> Result<Evidence> {
+    let rounds = Rounds::new(31, same);
+    let got = rounds.probe.run(bench)?;
+    let evidence = Evidence::new(got, rounds.in_order(), Box::new(Tensor::place));
     Ok(if same {
-        evidence.or("products see the next copy", next)
+        evidence.or("products see the next copy", rounds.too_late())
     } else {
-        evidence.or("products do not see their copy", with(&|_, i| before[i][0]))
+        evidence.or("products do not see their copy", rounds.too_early())
     })
 }
 

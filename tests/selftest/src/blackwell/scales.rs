@@ -93,7 +93,7 @@ fn copies(bench: &Bench) -> Result<Evidence> {
 }
 
 /// A product of ones is the power of two that its scales are together.
-fn ones(seed: u64) -> Probe {
+pub(super) fn ones(seed: u64) -> Probe {
     let mut probe = Probe::new(seed);
     let mut row = [0; ROW];
     for first in row.iter_mut().step_by(32) {

@@ -1,12 +1,7 @@
 //! What no document states and no machine at hand could answer, one constant for each.
 //!
-//! The first run on hardware may correct a line here; nothing else should need to change.
-
-/// A copy of scale factors does not overtake the products of the same thread before it.
-///
-/// The ISA keeps copy -> product in order, not product -> copy (9.7.16.6.2). CUTLASS and DeepGEMM copy the next
-/// scales over those of products that they have not waited for, and are right only if this holds.
-pub(crate) const COPY_STAYS_BEHIND_PRODUCTS: bool = true;
+//! The first run on hardware may correct a line here; nothing else should need to change. What only some kernels rely on
+//! is an option of a run: [`ScaleCopies`](crate::ScaleCopies).
 
 /// The rank, modulo two, of the CTA that issues for a pair. The ISA allows "a single thread from the CTA pair"
 /// (9.7.16.5); every public kernel takes the even one.

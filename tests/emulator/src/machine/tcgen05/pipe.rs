@@ -4,10 +4,9 @@
 //! that pairs outside of those are ordered by something else is for the checker, which finds it whatever happens first.
 
 use super::Seen;
-use super::facts::COPY_STAYS_BEHIND_PRODUCTS;
 use super::multiply::{Product, ScaleCopy};
 use crate::machine::cluster::{Cluster, Step};
-use crate::options::Timing;
+use crate::options::{ScaleCopies, Timing};
 use crate::race::{Clock, Epoch, View};
 use crate::report::ReportKind;
 use std::collections::VecDeque;
@@ -98,11 +97,12 @@ impl Cluster<'_> {
 
     /// Numbers a copy, and lets it come after what the pipeline keeps before it.
     pub(super) fn number_copy(&mut self, view: &View, seen: &mut Seen, line: u32) -> Epoch {
+        let stays_behind = self.env.options.scale_copies == ScaleCopies::StayBehind;
         let at = self.pipe_of(view.issuer);
         let pipe = &mut self.tensor.pipes[at];
         let known = &mut seen.view.time.base;
         known.raise(pipe.copies.actor, pipe.copies_used);
-        if COPY_STAYS_BEHIND_PRODUCTS {
+        if stays_behind {
             for (_, products) in &pipe.products {
                 known.raise(products.actor, products.count);
             }

@@ -25,6 +25,22 @@ fn a_comes_from_registers() {
     assert!(words.iter().all(|&bits| bits == (-32f32).to_bits()));
 }
 
+/// The bits 0x3F80, a 1 of bf16, are 1.875 as f16.
+#[test]
+fn the_type_decides_what_the_bits_mean() {
+    let f16 = MMA.replace("bf16", "f16");
+    let from_shared = f16.replace("{%a0, %a1, %a2, %a3}", "%b").replace(", 0;", ", 0, 0;");
+    // A has eight times the rows of B, and begins where B does.
+    let rows: Vec<String> =
+        (2..16).map(|i| format!("st.shared.u32 [%r4+{}], %a0;\n", i * 512)).collect();
+    let rows = rows.concat();
+    let b = B.replace("fence.proxy.async;", &format!("{rows}fence.proxy.async;"));
+    for mma in [f16, from_shared] {
+        let words = clean(128, &format!("{REGISTERS}{b}{FENCE}{mma}{WAIT}{STORE}"));
+        assert!(words.iter().all(|&bits| bits == (16.0 * 1.875 * 1.875f32).to_bits()), "{mma}");
+    }
+}
+
 #[test]
 fn registers_of_a_are_left_alone_until_the_wait() {
     let touched = |before: &str, after: &str| {
@@ -85,8 +101,29 @@ fn forms_that_do_not_exist_are_refused() {
         let head = super::HEAD;
         Program::parse(&format!("{head}.visible .entry k()\n{{\n{REGISTERS}{mma}ret;\n}}\n"))
     };
-    for good in [MMA, &descriptor] {
-        assert!(parse(good).is_ok(), "{:?}", parse(good).err());
+    let both = [MMA, &descriptor];
+    for good in
+        both.map(str::to_owned).into_iter().chain(both.map(|mma| mma.replace("bf16", "f16")))
+    {
+        assert!(parse(&good).is_ok(), "{:?}", parse(&good).err());
+    }
+    // Every N that kernels use, with its accumulators.
+    for n in [8, 16, 32, 64, 128, 192, 256] {
+        let list: Vec<String> = (0..n / 2).map(|i| format!("%c{i}")).collect();
+        let accumulators = format!("{{{}}}", list.join(", "));
+        for mma in both {
+            for element in ["bf16", "f16"] {
+                let mma = mma
+                    .replace("n8k16", &format!("n{n}k16"))
+                    .replace("{%f0, %f1, %f2, %f3}", &accumulators)
+                    .replace("bf16", element);
+                assert!(parse(&format!(".reg .f32 %c<{}>;\n{mma}", n / 2)).is_ok(), "{mma}");
+                assert!(
+                    parse(&format!(".reg .f32 %c<{}>;\n{}", n / 2, mma.replace("%c0, ", "")))
+                        .is_err()
+                );
+            }
+        }
     }
     for bad in [
         MMA.replace(", 0;", ";"),
@@ -94,6 +131,7 @@ fn forms_that_do_not_exist_are_refused() {
         MMA.replace(", %a3}", "}"),
         MMA.replace("k16", "k32"),
         MMA.replace("bf16.bf16", "bf16.f16"),
+        MMA.replace("f32.bf16.bf16", "f16.f16.f16"),
         descriptor.replace(", 0, 0;", ", 0;"),
         descriptor.replace(", 0, 0;", ", 1, 0;"),
     ] {

@@ -123,11 +123,32 @@ pub enum Half {
 }
 
 impl Half {
-    fn wide(self, x: u16) -> f64 {
-        f64::from(match self {
+    /// Explicit bits of the significand.
+    pub const fn mantissa_bits(self) -> u32 {
+        match self {
+            Self::F16 => 10,
+            Self::Bf16 => 7,
+        }
+    }
+
+    /// What the exponent field of 1.0 holds.
+    pub const fn bias(self) -> i32 {
+        match self {
+            Self::F16 => 15,
+            Self::Bf16 => 127,
+        }
+    }
+
+    /// The value, which binary32 holds exactly; every NaN is the canonical one.
+    pub fn value(self, x: u16) -> f32 {
+        match self {
             Self::F16 => f32_from_f16(x),
             Self::Bf16 => f32_from_bf16(x),
-        })
+        }
+    }
+
+    fn wide(self, x: u16) -> f64 {
+        self.value(x).into()
     }
 
     fn round(self, x: f64) -> u16 {

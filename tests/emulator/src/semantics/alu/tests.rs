@@ -148,6 +148,69 @@ fn half_arithmetic_with_one_operation_equals_binary32() {
     }
 }
 
+/// Every code of f16 and bf16 with some others, among them numbers around 1, so that products are subnormal, tie and
+/// overflow.
+#[test]
+fn half_products_equal_integers() {
+    for half in [Half::F16, Half::Bf16] {
+        let (one, nan) = if half == Half::F16 { (0x3C00, 0x7C00) } else { (0x3F80, 0x7F80) };
+        let others = [
+            one,
+            one - 1,
+            one + 1,
+            one / 2,
+            one * 3 / 2,
+            one - (1 << half.mantissa_bits()),
+            1,
+            3,
+            nan - 1,
+        ];
+        for x in 0..=u16::MAX {
+            for y in others {
+                let got = half.mul(x, y);
+                let Some((sx, ux)) = exact(half, x) else {
+                    let want = if x & 0x7FFF > nan { NAN_16 } else { x & 0x8000 | nan };
+                    assert_eq!(got, want, "{half:?} {x:#x} {y:#x}");
+                    continue;
+                };
+                let (sy, uy) = exact(half, y).unwrap();
+                let want = if sx == 0 { x & 0x8000 } else { nearest(half, sx * sy, ux + uy) };
+                assert_eq!(got, want, "{half:?} {x:#x} {y:#x}");
+            }
+        }
+    }
+}
+
+/// PTX ISA 9.7.4: subnormal numbers are kept; a NaN result is 0x7FFF.
+#[test]
+fn half_special_values() {
+    for (half, infinity) in [(Half::F16, 0x7C00), (Half::Bf16, 0x7F80)] {
+        let (least, most) = (1, infinity - 1);
+        for nan in [infinity + 1, 0x7FFF, infinity | 0x8001, 0xFFFF] {
+            for other in [0, 0x8000, least, most, infinity, nan] {
+                for op in [Half::add, Half::sub, Half::mul] {
+                    assert_eq!([op(half, nan, other), op(half, other, nan)], [NAN_16; 2]);
+                }
+                for (x, y, z) in [(nan, other, 1), (other, nan, 1), (1, other, nan)] {
+                    assert_eq!(half.fma(x, y, z), NAN_16);
+                }
+            }
+        }
+        let minus = infinity | 0x8000;
+        assert_eq!([half.mul(infinity, 0), half.mul(0x8000, infinity)], [NAN_16; 2]);
+        assert_eq!([half.add(infinity, minus), half.sub(minus, minus)], [NAN_16; 2]);
+        assert_eq!([half.fma(infinity, 0, 1), half.fma(infinity, least, minus)], [NAN_16; 2]);
+        assert_eq!([half.mul(minus, least), half.fma(minus, minus, most)], [minus, infinity]);
+        assert_eq!([half.add(least, least), half.sub(least, 3)], [2, 0x8002]);
+        assert_eq!([half.add(most, most), half.sub(most | 0x8000, most)], [infinity, minus]);
+        assert_eq!([half.add(0x8000, 0x8000), half.add(0x8000, 0), half.sub(5, 5)], [0x8000, 0, 0]);
+        assert_eq!([half.mul(least, least), half.mul(least, least | 0x8000)], [0, 0x8000]);
+        assert_eq!(half.fma(least, least, 7), 7);
+    }
+    // Halfway to the next power of two is infinite, because the largest number is odd.
+    assert_eq!([Half::F16.add(0x7BFF, 0x4C00), Half::F16.add(0x7BFF, 0x4BFF)], [0x7C00, 0x7BFF]);
+}
+
 #[test]
 fn half_min_max_and_pairs() {
     let nan = 0xFFFF;

@@ -5,7 +5,8 @@
 //! chip to chip and from type to type; [`FusedSum`] says it in numbers, and `fit` tries them against a capture.
 
 use super::NAN_BITS;
-use super::operand::Single;
+use super::operand::{Single, decode_half};
+use crate::semantics::alu::float::Half;
 
 /// How bits below the last place are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +36,14 @@ impl Rounding {
     }
 }
 
-/// The rule of one tensor core for bf16 operands and binary32 accumulators.
+/// The rule of one tensor core for one type of 16-bit operands and binary32 accumulators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FusedSum {
+    /// The type of the operands.
+    pub element: Half,
+    /// Whether a subnormal operand counts with the exponent of its highest bit, and not with that of the least normal
+    /// number.
+    pub normalised: bool,
     /// The distance from the largest exponent to the unit of the sum.
     pub fraction_bits: i32,
     /// Explicit mantissa bits of the result.
@@ -48,26 +54,6 @@ pub struct FusedSum {
     pub terms: Rounding,
     /// What happens to the sum below the result's last place.
     pub result: Rounding,
-}
-
-/// A bfloat16 number as `significand * 2^(exponent - 7)`; `None` for infinities and NaN.
-///
-/// Subnormals have the exponent -126 and a significand below 128.
-pub const fn decode_bf16(bits: u16) -> Option<(i64, i32)> {
-    let field = (bits >> 7 & 0xFF) as i32;
-    let fraction = (bits & 0x7F) as i64;
-    let magnitude = match field {
-        0xFF => return None,
-        0 => fraction,
-        _ => fraction | 0x80,
-    };
-    let exponent = if field == 0 { -126 } else { field - 127 };
-    Some((if bits >> 15 == 0 { magnitude } else { -magnitude }, exponent))
-}
-
-/// The value, which binary32 holds exactly.
-pub const fn bf16_value(bits: u16) -> f32 {
-    f32::from_bits((bits as u32) << 16)
 }
 
 impl FusedSum {
@@ -82,13 +68,14 @@ impl FusedSum {
     }
 
     fn sum(&self, acc: f32, a: &[u16], b: &[u16]) -> f32 {
-        if let Some(special) = not_finite(acc, a, b) {
+        if let Some(special) = not_finite(self.element, acc, a, b) {
             return special;
         }
         // A term is `significand * 2^(exponent - point)`.
+        let point = 2 * self.element.mantissa_bits() as i32;
         let products = a.iter().zip(b).filter_map(|(&x, &y)| {
-            let ((x, ex), (y, ey)) = (decode_bf16(x)?, decode_bf16(y)?);
-            Some((x * y, ex + ey, 14))
+            let ((x, ex), (y, ey)) = (self.decode(x)?, self.decode(y)?);
+            Some((x * y, ex + ey, point))
         });
         let c = Single::decode(acc);
         let significand = i64::from(c.significand);
@@ -99,6 +86,16 @@ impl FusedSum {
         let unit = largest - self.fraction_bits;
         let sum = terms().map(|(s, e, point)| self.in_units(s, e - point - unit)).sum();
         self.narrow(sum, unit)
+    }
+
+    /// An operand as the multiplier takes it.
+    fn decode(&self, bits: u16) -> Option<(i64, i32)> {
+        let (significand, exponent) = decode_half(self.element, bits)?;
+        if !self.normalised || significand == 0 {
+            return Some((significand, exponent));
+        }
+        let missing = self.element.mantissa_bits() - significand.unsigned_abs().ilog2();
+        Some((significand << missing, exponent - missing as i32))
     }
 
     /// `significand * 2^shift`, cut to an integer.
@@ -133,8 +130,8 @@ impl FusedSum {
 
 /// The result where an operand or a product of operands is not finite: NaN for a NaN, for zero times infinity and for
 /// infinities of both signs; else infinity.
-pub(super) fn not_finite(acc: f32, a: &[u16], b: &[u16]) -> Option<f32> {
-    let finite = |bits: &u16| bits & 0x7F80 != 0x7F80;
+fn not_finite(half: Half, acc: f32, a: &[u16], b: &[u16]) -> Option<f32> {
+    let finite = |bits: &u16| decode_half(half, *bits).is_some();
     if acc.is_finite() && a.iter().all(finite) && b.iter().all(finite) {
         return None;
     }
@@ -147,7 +144,7 @@ pub(super) fn not_finite(acc: f32, a: &[u16], b: &[u16]) -> Option<f32> {
     note(f64::from(acc));
     for (&x, &y) in a.iter().zip(b) {
         // Finite products are finite in binary64.
-        note(f64::from(bf16_value(x)) * f64::from(bf16_value(y)));
+        note(f64::from(half.value(x)) * f64::from(half.value(y)));
     }
     if nan || (positive && negative) {
         return Some(f32::from_bits(NAN_BITS));

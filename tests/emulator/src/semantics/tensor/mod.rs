@@ -4,8 +4,8 @@
 //! the largest exponent, truncated there, added exactly, and truncated once more. They differ in how far
 //! below the largest exponent the truncation lies, and in what the result keeps.
 //!
-//! [`operand`] decodes the codes; [`hopper`] is `wgmma` of E4M3, measured on an H200, and [`hopper_bf16`] of bf16,
-//! measured on an H100, an instance of [`fused`]; [`blackwell`] is `tcgen05.mma`, published but not measured here;
+//! [`operand`] decodes the codes; [`hopper`] is `wgmma` of E4M3, measured on an H200, and [`hopper_half`] of bf16,
+//! measured on an H100, and of f16; both are instances of [`fused`]; [`blackwell`] is `tcgen05.mma`, published but not measured here;
 //! [`mma_sync`] is `mma.sync` on the smaller families.
 
 #![allow(
@@ -16,7 +16,7 @@
 pub mod blackwell;
 pub mod fused;
 pub mod hopper;
-pub mod hopper_bf16;
+pub mod hopper_half;
 mod lanes;
 pub mod mma_sync;
 pub mod operand;
@@ -26,7 +26,7 @@ pub use blackwell::{
 };
 pub use fused::{FusedSum, Rounding};
 pub use hopper::{hopper_dot32, wgmma_e4m3};
-pub use hopper_bf16::{K16, WGMMA_BF16, wgmma_bf16};
+pub use hopper_half::{K16, WGMMA_BF16, WGMMA_F16, wgmma_half};
 pub use mma_sync::{mma_dot32, mma_e4m3};
 
 /// The NaN that the tensor cores produce (H200 measurement).

@@ -1,4 +1,6 @@
-//! The operands of the sums, taken apart: E4M3 codes and binary32 accumulators.
+//! The operands of the sums, taken apart: E4M3 codes, f16 and bf16 numbers, and binary32 accumulators.
+
+use crate::semantics::alu::float::Half;
 
 /// An E4M3 code as `significand * 2^(exponent - 3)` (PTX ISA 5.2.3; all codes compared with an H200).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +72,21 @@ impl Single {
             negative: bits >> 31 != 0,
         }
     }
+}
+
+/// A number with 16 bits as `significand * 2^(exponent - mantissa bits)`; `None` for infinities and NaN.
+///
+/// Subnormal numbers have the exponent of the least normal one, and a significand without the hidden bit.
+pub const fn decode_half(half: Half, bits: u16) -> Option<(i64, i32)> {
+    let mantissa = half.mantissa_bits();
+    let field = (bits & 0x7FFF) >> mantissa;
+    if field == 0x7FFF >> mantissa {
+        return None;
+    }
+    let hidden = if field == 0 { 0 } else { 1 << mantissa };
+    let magnitude = (bits & ((1 << mantissa) - 1)) as i64 | hidden;
+    let exponent = (if field == 0 { 1 } else { field as i32 }) - half.bias();
+    Some((if bits >> 15 == 0 { magnitude } else { -magnitude }, exponent))
 }
 
 /// `significand * 2^shift`, truncated toward zero. A shift upwards must leave the number in range.

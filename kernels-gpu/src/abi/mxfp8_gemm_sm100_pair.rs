@@ -1,0 +1,19 @@
+//! Sizes of the MXFP8 GEMM for Blackwell over pairs of CTAs. Its parameter is [`super::Mxfp8GemmParams`].
+
+/// Tokens of the largest tile.
+pub const MAX_TOKENS: u32 = 256;
+/// The kernel is for problems with more rows than this for each expert, on average: there an expert needs more than one
+/// tile of the kernel for one CTA.
+pub const MORE_ROWS_THAN: u32 = super::mxfp8_gemm_sm100::MAX_TOKENS;
+/// Rows of the larger activation box: a quarter of the largest tile, half of what a CTA loads of it.
+pub const TOKEN_BOX_ROWS: u32 = 64;
+/// Rows of the smaller activation box.
+pub const TOKEN_BOX_ROWS_SMALL: u32 = 32;
+/// Slots of the shared-memory ring.
+pub const STAGES: u32 = 6;
+/// CTAs of a cluster: the pair.
+pub const CLUSTER: u32 = 2;
+/// Threads of a CTA: a warpgroup of service warps and one of epilogue warps.
+pub const THREADS: u32 = 256;
+/// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
+pub const SMEM_BYTES: u32 = 214_288;
