@@ -21,6 +21,7 @@ const EMBEDDED: &[(Arch, &str, &str)] = &[
     (Arch::Sm100f, "mxfp8_quant_sm100", include_str!("../ptx/sm_100f/mxfp8_quant_sm100.ptx")),
     (Arch::Sm90a, "bulk_read_sm90", include_str!("../ptx/sm_90a/bulk_read_sm90.ptx")),
     (Arch::Sm100f, "mxfp8_gemm_sm100", include_str!("../ptx/sm_100f/mxfp8_gemm_sm100.ptx")),
+    (Arch::Sm100f, "tensor_probe_sm100", include_str!("../ptx/sm_100f/tensor_probe_sm100.ptx")),
     (
         Arch::Sm100f,
         "mxfp8_gemm_sm100_pair",

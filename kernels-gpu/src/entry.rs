@@ -8,23 +8,27 @@
     gpu_module = "fp8_block_sm90",
     gpu_module = "mxfp8_gemm_sm90",
     gpu_module = "mxfp8_gemm_sm100",
-    gpu_module = "mxfp8_gemm_sm100_pair"
+    gpu_module = "mxfp8_gemm_sm100_pair",
+    gpu_module = "tensor_probe_sm100"
 ))]
 macro_rules! entry {
     ($symbol:ident, $params:ty, $output:ty) => {
+        entry!($symbol, $params, |p, base| kernel::<$output>(&Args::new(&p, base)));
+    };
+    ($symbol:ident, $params:ty, |$p:ident, $base:ident| $call:expr) => {
         /// Launch: as the variant table says; `p` and what it points to as the contract says.
         #[unsafe(no_mangle)]
-        unsafe extern "ptx-kernel" fn $symbol(p: $params) {
-            let base: u64;
+        unsafe extern "ptx-kernel" fn $symbol($p: $params) {
+            let $base: u64;
             // SAFETY: the symbol is this entry's parameter; the host kept the contract.
             unsafe {
                 core::arch::asm!(
                     concat!("mov.b64 {base}, ", stringify!($symbol), "_param_0;"),
                     "cvta.param.u64 {base}, {base};",
-                    base = out(reg64) base,
+                    base = out(reg64) $base,
                     options(pure, nomem, nostack)
                 );
-                kernel::<$output>(&Args::new(&p, base));
+                $call;
             }
         }
     };
@@ -104,4 +108,14 @@ mod bulk_read_sm90 {
         // SAFETY: the host kept the contract.
         unsafe { probe::bulk_read_sm90::kernel(p) }
     }
+}
+
+#[cfg(gpu_module = "tensor_probe_sm100")]
+mod tensor_probe_sm100 {
+    use crate::abi::TensorProbeParams;
+    use crate::probe::tensor_sm100::kernel;
+    use crate::ptx::tcgen05::{ONE_CTA, PAIR};
+
+    entry!(tensor_probe_sm100, TensorProbeParams, |p, base| kernel::<ONE_CTA>(&p, base));
+    entry!(tensor_probe_sm100_pair, TensorProbeParams, |p, base| kernel::<PAIR>(&p, base));
 }

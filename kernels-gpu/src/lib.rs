@@ -9,7 +9,7 @@
 //! | [`tile`] | nouns and verbs: rings, descriptors, raster, work lists, fragments | pure parts also for the host |
 //! | `gemm` | one file per kernel | GPU |
 //! | `quant` | one file per quantiser | GPU |
-//! | `probe` | kernels that measure the machine | GPU |
+//! | `probe` | kernels that measure the machine, or question it | GPU |
 //! | `entry` | the `extern "ptx-kernel"` shims that a PTX module exports | GPU |
 //!
 //! Everything that is not an instruction is pure and tested on the CPU by `cargo test`.

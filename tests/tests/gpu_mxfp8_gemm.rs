@@ -131,7 +131,10 @@ fn a_few_tiles_more_than_whole_waves() {
     check_all("last waves", "outputs", &cases, |(spec, counts)| {
         let rng = &mut Rng::new(spec.seed);
         let routing = Routing::laid_out(counts.clone(), Layout::PermutedGaps, rng);
-        check(device, &MxProblem::new(*spec, MxRouting::laid_out(routing, Layout::PermutedGaps, rng)))
+        check(
+            device,
+            &MxProblem::new(*spec, MxRouting::laid_out(routing, Layout::PermutedGaps, rng)),
+        )
     });
 }
 

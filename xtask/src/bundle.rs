@@ -3,14 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::{process, ui, workspace};
+use crate::{process, selftest, ui, workspace};
 
 /// Arguments of `bundle`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Only these programs, such as `selftest` (default: all)
+    programs: Vec<String>,
     /// Where to put the programs (default: .bundle in the workspace)
     #[arg(long)]
     out: Option<PathBuf>,
@@ -18,6 +20,32 @@ pub(crate) struct Args {
 
 /// The largest bundle, in bytes: it has to travel.
 const LARGEST: u64 = 50 << 20;
+
+/// Programs that cargo builds together: how, and which those are.
+struct Build {
+    arguments: &'static [&'static str],
+    makes: fn(&str) -> bool,
+}
+
+const BUILDS: [Build; 4] = [
+    Build {
+        // What needs no GPU runs where cargo is.
+        arguments: &["test", "--no-run", "--test", "gpu_*", "-p", "expert-gemm-tests"],
+        makes: |program| program.starts_with("gpu_"),
+    },
+    Build {
+        arguments: &["build", "--bins", "-p", "expert-gemm-benches"],
+        makes: |program| program == "bench" || program == "demo",
+    },
+    Build {
+        arguments: &["build", "--bin", "capture", "-p", "ptx-emulator"],
+        makes: |program| program == "capture",
+    },
+    Build {
+        arguments: &["build", "--bin", "selftest", "-p", "expert-gemm-selftest"],
+        makes: |program| program == "selftest",
+    },
+];
 
 /// What cargo says about something it built.
 #[derive(Deserialize)]
@@ -35,6 +63,9 @@ struct Target {
 
 /// Builds, strips and collects.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(program) = unknown(&args.programs) {
+        bail!("no bundle holds `{program}`");
+    }
     let own = workspace::root().join(".bundle");
     if args.out.is_none() && own.exists() {
         // Only the default folder is ours to empty.
@@ -43,9 +74,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let out = args.out.clone().unwrap_or(own);
     fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
 
-    let mut programs = build(&["test", "--no-run", "-p", "expert-gemm-tests"])?;
-    programs.extend(build(&["build", "--bins", "-p", "expert-gemm-benches"])?);
-    programs.extend(build(&["build", "--bin", "capture", "-p", "ptx-emulator"])?);
+    let mut programs = Vec::new();
+    for Build { arguments, makes } in &BUILDS {
+        if args.programs.is_empty() || args.programs.iter().any(|program| makes(program)) {
+            programs.extend(build(arguments)?);
+        }
+    }
+    if !args.programs.is_empty() {
+        programs.retain(|(name, _)| args.programs.contains(name));
+    }
+    ensure!(!programs.is_empty(), "no program is called {}", args.programs.join(" or "));
     let mut rows = Vec::new();
     let mut total = 0;
     for (name, program) in programs {
@@ -61,8 +99,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// The first that no build makes.
+fn unknown(programs: &[String]) -> Option<&String> {
+    programs.iter().find(|program| !BUILDS.iter().any(|build| (build.makes)(program)))
+}
+
 fn build(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     let mut command = workspace::cargo();
+    selftest::stamp(&mut command);
     command.args(arguments).args(["--release", "--quiet", "--message-format=json"]);
     let (messages, _) = process::capture(&mut command, "building the programs")?;
     Ok(executables(&messages))
@@ -94,6 +138,15 @@ fn megabytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_no_build_makes_is_named() {
+        let named = |names: &[&str]| {
+            unknown(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).cloned()
+        };
+        assert_eq!(named(&["selftest", "gpu_capture", "demo"]), None);
+        assert_eq!(named(&["selftest", "self-test"]).as_deref(), Some("self-test"));
+    }
 
     #[test]
     fn programs_are_found_among_cargos_messages() {

@@ -21,6 +21,7 @@ mod process;
 mod ptxas;
 mod ptxas_log;
 mod sass;
+mod selftest;
 mod setup;
 mod stamp;
 mod test;
@@ -59,6 +60,9 @@ enum Command {
     /// Measure the kernels on this machine
     #[command(disable_help_flag = true)]
     Bench(demo::Args),
+    /// Ask this machine's GPU, one tile for each, whether what the kernels assume about it is so
+    #[command(disable_help_flag = true)]
+    Selftest(selftest::Args),
     /// Run one problem in the emulator and print what it took
     Emulate(emulate::Args),
     /// Count how many deliberate faults of the shipped kernels the emulator finds
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Demo(args) => demo::run("demo", &args),
         Command::Bench(args) => demo::run("bench", &args),
+        Command::Selftest(args) => return selftest::run(&args),
         Command::Emulate(args) => emulate::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::Bundle(args) => bundle::run(&args),

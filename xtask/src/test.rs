@@ -22,7 +22,7 @@ struct Step {
     run: fn(Output) -> Result<()>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "tidy", run: |_| tidy::run() },
     Step { name: "fmt", run: |o| cargo(o, "fmt", &["fmt", "--all", "--check"]) },
     Step { name: "build-ptx", run: |_| build_ptx::run(&build_ptx::Args::check()) },
@@ -33,6 +33,7 @@ const STEPS: [Step; 8] = [
         name: "tests",
         run: |o| cargo(o, "tests", &["test", "--workspace", "--release", "--no-fail-fast"]),
     },
+    Step { name: "example", run: example },
     Step { name: "mutants", run: |_| mutants::run(&mutants::Args::sample()) },
     Step { name: "doc", run: doc },
 ];
@@ -59,6 +60,12 @@ pub(crate) fn run(output: Output) -> ExitCode {
 fn clippy(output: Output) -> Result<()> {
     let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     cargo(output, "clippy", &arguments)
+}
+
+/// The example checks its own result; on the CPU, so that it does the same on every machine.
+fn example(output: Output) -> Result<()> {
+    let package = ["run", "--release", "-p", "expert-gemm", "--example", "mxfp8_layer"];
+    cargo(output, "example", &[&package[..], &["--", "--cpu"]].concat())
 }
 
 fn doc(output: Output) -> Result<()> {

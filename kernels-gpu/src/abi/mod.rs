@@ -11,6 +11,7 @@ pub mod mxfp8_gemm_sm90;
 pub mod mxfp8_quant;
 pub mod scale_atoms;
 pub mod tensor_map;
+pub mod tensor_probe;
 pub mod variant;
 
 pub use bulk_read::BulkReadParams;
@@ -19,6 +20,7 @@ pub use groups::{Group, GroupStatus, Problem, ScaledGroup, ScaledProblem};
 pub use mxfp8_gemm::Mxfp8GemmParams;
 pub use mxfp8_quant::{Mxfp8QuantParams, ScaleRule};
 pub use tensor_map::TensorMap;
+pub use tensor_probe::{ProbeStep, TensorProbeParams};
 pub use variant::{Arch, ElementType, Op, VARIANTS, Variant};
 
 /// Version of this contract. It is stamped into every PTX module as the global `EXPERT_GEMM_ABI`,

@@ -2,7 +2,7 @@
 
 use super::{
     bulk_read, fp8_block, mxfp8_gemm, mxfp8_gemm_sm90, mxfp8_gemm_sm100, mxfp8_gemm_sm100_pair,
-    mxfp8_quant, scale_atoms,
+    mxfp8_quant, scale_atoms, tensor_probe,
 };
 
 /// A GPU family that one PTX text serves.
@@ -43,6 +43,8 @@ pub enum Op {
     Mxfp8GroupedQuant,
     /// The read-bandwidth probe.
     BulkRead,
+    /// The tensor-memory probe.
+    TensorProbe,
 }
 
 impl Op {
@@ -53,6 +55,7 @@ impl Op {
             Self::Mxfp8GroupedMm => "es_sm100_mxfp8_blockscaled_grouped_mm",
             Self::Mxfp8GroupedQuant => "es_sm100_mxfp8_blockscaled_grouped_quant",
             Self::BulkRead => "bulk_read",
+            Self::TensorProbe => "tensor_probe",
         }
     }
 }
@@ -275,6 +278,28 @@ const BULK_READ_SM90: Variant = Variant {
     param_bytes: size_of::<bulk_read::BulkReadParams>() as u32,
 };
 
+/// The tensor-memory probe, for one CTA or a pair.
+const fn tensor_probe_sm100(symbol: &'static str, cluster: u32) -> Variant {
+    Variant {
+        symbol,
+        module: "tensor_probe_sm100",
+        op: Op::TensorProbe,
+        arch: Arch::Sm100f,
+        input: ElementType::U32,
+        output: ElementType::U32,
+        tile: [tensor_probe::LANES, tensor_probe::COLUMNS, 1],
+        box_rows: [0; 3],
+        stages: 1,
+        more_rows_than: 0,
+        cluster,
+        threads: tensor_probe::THREADS,
+        ctas_per_sm: 1,
+        registers: 96,
+        smem_bytes: tensor_probe::SMEM_BYTES,
+        param_bytes: size_of::<tensor_probe::TensorProbeParams>() as u32,
+    }
+}
+
 /// Every kernel that is built and shipped.
 pub const VARIANTS: &[Variant] = &[
     fp8_block_sm90("fp8_block_sm90_bf16", ElementType::Bf16),
@@ -290,6 +315,8 @@ pub const VARIANTS: &[Variant] = &[
     mxfp8_quant("mxfp8_quant_sm100_bf16", "mxfp8_quant_sm100", Arch::Sm100f, ElementType::Bf16),
     mxfp8_quant("mxfp8_quant_sm100_f16", "mxfp8_quant_sm100", Arch::Sm100f, ElementType::F16),
     BULK_READ_SM90,
+    tensor_probe_sm100("tensor_probe_sm100", 1),
+    tensor_probe_sm100("tensor_probe_sm100_pair", 2),
 ];
 
 #[cfg(test)]

@@ -213,3 +213,36 @@ load!(load_32_columns, "x4", 16, "32";
     a0 a1 a2 a3 a4 a5 a6 a7 a8 a9 a10 a11 a12 a13 a14 a15,
     b0 b1 b2 b3 b4 b5 b6 b7 b8 b9 b10 b11 b12 b13 b14 b15;
     0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+
+/// Executed by: warp, converged. 8 columns of its 32 lanes: word `i` of the result is column `i` of the thread's lane.
+#[inline(always)]
+pub(crate) unsafe fn load_lanes(address: Tmem) -> [[u32; 4]; 2] {
+    let (a, b, c, d): (u32, u32, u32, u32);
+    let (e, f, g, h): (u32, u32, u32, u32);
+    // SAFETY: the lanes are the warp's own and the columns were written, by contract.
+    unsafe {
+        asm!(
+            "tcgen05.ld.sync.aligned.32x32b.x8.b32 {{{a}, {b}, {c}, {d}, {e}, {f}, {g}, {h}}}, [{address}];",
+            "tcgen05.wait::ld.sync.aligned;",
+            a = out(reg32) a, b = out(reg32) b, c = out(reg32) c, d = out(reg32) d,
+            e = out(reg32) e, f = out(reg32) f, g = out(reg32) g, h = out(reg32) h,
+            address = in(reg32) address.0, options(nostack)
+        );
+    }
+    [[a, b, c, d], [e, f, g, h]]
+}
+
+/// Executed by: warp, converged. The inverse of [`load_lanes`]; returns when the words are there.
+#[inline(always)]
+pub(crate) unsafe fn store_lanes(address: Tmem, [[a, b, c, d], [e, f, g, h]]: &[[u32; 4]; 2]) {
+    // SAFETY: the lanes are the warp's own and nobody uses the columns, by contract.
+    unsafe {
+        asm!(
+            "tcgen05.st.sync.aligned.32x32b.x8.b32 [{address}], {{{a}, {b}, {c}, {d}, {e}, {f}, {g}, {h}}};",
+            "tcgen05.wait::st.sync.aligned;",
+            a = in(reg32) *a, b = in(reg32) *b, c = in(reg32) *c, d = in(reg32) *d,
+            e = in(reg32) *e, f = in(reg32) *f, g = in(reg32) *g, h = in(reg32) *h,
+            address = in(reg32) address.0, options(nostack)
+        );
+    }
+}

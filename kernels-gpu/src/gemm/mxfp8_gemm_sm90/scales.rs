@@ -66,7 +66,8 @@ unsafe fn tile(
     work: ScaledWork,
     lane: u32,
 ) {
-    let mut copies = Copies { ring: *ring, sources: sources(args, work, lane), left: args.k_blocks };
+    let mut copies =
+        Copies { ring: *ring, sources: sources(args, work, lane), left: args.k_blocks };
     // Rows of the atom that are the tile's. (Those before it are far above the number after the subtraction.)
     let first = work.scale_row % scale_atoms::ROWS;
     let own = |row: u32| row.wrapping_sub(first) < work.rows;
