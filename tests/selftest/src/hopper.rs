@@ -11,9 +11,10 @@ use ptx_emulator::capture::{Case, Collection, Corpus, Runner};
 struct Recorded(&'static str, &'static str, &'static [u8]);
 
 /// All of them; a test says when one is missing.
-const RECORDED: [Recorded; 2] = [
+const RECORDED: [Recorded; 3] = [
     Recorded("base", "h200.bin", include_bytes!("../../emulator/captures/h200.bin")),
     Recorded("bf16", "h100_bf16.bin", include_bytes!("../../emulator/captures/h100_bf16.bin")),
+    Recorded("f16", "h200_f16.bin", include_bytes!("../../emulator/captures/h200_f16.bin")),
 ];
 
 /// Most cases of a program that are run; they differ in their numbers only.
@@ -29,7 +30,7 @@ const fn fact(
 }
 
 /// All of them.
-pub const FACTS: [Fact; 6] = [
+pub const FACTS: [Fact; 7] = [
     fact(
         "wgmma-e4m3",
         "wgmma of e4m3: fragments, descriptors, and sums truncated 13 bits below the largest exponent, once for 32 products",
@@ -41,6 +42,12 @@ pub const FACTS: [Fact; 6] = [
         "wgmma of bf16, A from either place: fragments, and sums truncated 25 bits below the largest exponent, once for 16 products",
         "tests/src/wgmma_model/bf16, kernels-gpu/src/gemm/mxfp8_gemm_sm90",
         |bench| replay(bench, |case| case.symbol.starts_with("wgmma_bf16")),
+    ),
+    fact(
+        "wgmma-f16",
+        "wgmma of f16, A from either place: as of bf16, so that the form does not show in a result",
+        "tests/src/wgmma_model/bf16, kernels-gpu/src/gemm/mxfp8_gemm_sm90",
+        |bench| replay(bench, |case| case.symbol.starts_with("wgmma_f16")),
     ),
     fact(
         "tensor-copies",

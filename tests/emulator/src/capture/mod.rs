@@ -94,7 +94,7 @@ pub const COLLECTIONS: [Collection; 3] = [
         least_tiles: 300,
         cases: wgmma_bf16::cases,
     },
-    Collection { name: "f16", files: &[], least_tiles: 300, cases: wgmma_f16::cases },
+    Collection { name: "f16", files: &["h200_f16.bin"], least_tiles: 300, cases: wgmma_f16::cases },
 ];
 
 impl Collection {

@@ -1,5 +1,5 @@
-//! wgmma of 16-bit operands: both places of A, steps alone and in chains. [`super::wgmma_bf16`] and
-//! [`super::wgmma_f16`] list the operands.
+//! wgmma of 16-bit operands: both places of A, steps alone and in chains. `wgmma_bf16` and `wgmma_f16`
+//! list the operands.
 
 use super::{Case, inputs};
 use crate::semantics::alu::float::Half;
