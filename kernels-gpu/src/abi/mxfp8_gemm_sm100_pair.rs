@@ -5,10 +5,7 @@ pub const MAX_TOKENS: u32 = 256;
 /// The kernel is for problems with more rows than this for each expert, on average: there an expert needs more than one
 /// tile of the kernel for one CTA.
 pub const MORE_ROWS_THAN: u32 = super::mxfp8_gemm_sm100::MAX_TOKENS;
-/// Rows of the larger activation box: a quarter of the largest tile, half of what a CTA loads of it.
-pub const TOKEN_BOX_ROWS: u32 = 64;
-/// Rows of the smaller activation box.
-pub const TOKEN_BOX_ROWS_SMALL: u32 = 32;
+pub use super::mxfp8_gemm_sm100::{TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL};
 /// Slots of the shared-memory ring.
 pub const STAGES: u32 = 6;
 /// CTAs of a cluster: the pair.

@@ -258,11 +258,7 @@ unsafe fn init_barriers(smem: Shared) {
             mbarrier::init(smem.scales_full(chunk), 32);
             mbarrier::init(smem.scales_free(chunk), MATH_WARPS);
         }
-        let board = smem.board();
-        for slot in 0..work::DEPTH {
-            mbarrier::init(board.posted.at(slot * 8), 1);
-            mbarrier::init(board.taken.at(slot * 8), READING_WARPS);
-        }
+        smem.board().init(READING_WARPS);
         sync::fence_mbarrier_init();
         sync::fence_proxy_async();
     }

@@ -208,14 +208,7 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
             args.prefetch_maps();
             init_barriers(smem);
         }
-        if warp == MULTIPLYING_WARP {
-            tcgen05::alloc::<PAIR, TENSOR_COLUMNS>(smem.tensor_address());
-            tcgen05::relinquish_alloc_permit::<PAIR>();
-        }
-        tcgen05::fence_before_thread_sync();
-        sync::cluster_sync();
-        tcgen05::fence_after_thread_sync();
-        let tensor = Tensor(Tmem(ldst::load_shared_u32(smem.tensor_address())));
+        let tensor = Tensor(allocate::<PAIR, TENSOR_COLUMNS>(smem.tensor_address(), warp));
 
         if warp >= SERVICE_WARPS {
             store::tiles::<O>(args, smem, tensor, warp - SERVICE_WARPS, lane);
@@ -231,7 +224,7 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                 }
                 POSTING_WARP => {
                     let mut outbox = Outbox::new(smem.board());
-                    scaled_schedule::post_tiles::<Tiles, TILE_N, CLUSTER>(
+                    scaled_schedule::post_tiles::<EqualTiles<MAX_TOKENS>, TILE_N, CLUSTER>(
                         &args.tables,
                         &mut outbox,
                         lane,
@@ -239,35 +232,14 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                 }
                 _ => {
                     if args.status != 0 {
-                        scaled_tables::audit(&args.tables, args.status, false, lane);
+                        scaled_tables::audit(&args.tables, args.status, lane);
                     }
                 }
             }
         }
 
         // No CTA leaves while the other's products read its memory or arrive on its barriers.
-        warp::sync();
-        tcgen05::fence_before_thread_sync();
-        sync::cluster_sync();
-        tcgen05::fence_after_thread_sync();
-        if warp == MULTIPLYING_WARP {
-            tcgen05::dealloc::<PAIR, TENSOR_COLUMNS>(tensor.0);
-        }
-    }
-}
-
-/// Nearly equal tiles of up to [`MAX_TOKENS`] tokens.
-struct Tiles;
-
-impl scaled_schedule::RowTiles for Tiles {
-    #[inline(always)]
-    fn height(rows: u32) -> u32 {
-        token_tiles::height(rows, MAX_TOKENS)
-    }
-
-    #[inline(always)]
-    fn count(rows: u32) -> u32 {
-        token_tiles::count(rows, MAX_TOKENS)
+        give_back::<PAIR, TENSOR_COLUMNS>(tensor.0, warp);
     }
 }
 
@@ -285,11 +257,7 @@ unsafe fn init_barriers(smem: Shared) {
             mbarrier::init(smem.complete(sum), 1);
             mbarrier::init(smem.drained(sum), PAIR * STORING_WARPS);
         }
-        let board = smem.board();
-        for slot in 0..work::DEPTH {
-            mbarrier::init(board.posted.at(slot * 8), 1);
-            mbarrier::init(board.taken.at(slot * 8), READING_WARPS);
-        }
+        smem.board().init(READING_WARPS);
         sync::fence_mbarrier_init();
         sync::fence_proxy_async();
     }

@@ -25,14 +25,14 @@
 //!
 //! What differs from the pseudo-code:
 //!
-//! 1. **A code times a power of two is a 16-bit float.** In bf16 for all scale bytes from 10 to 246 (beyond, the product
+//! 1. **A code times a power of two is a 16-bit float.** In bf16 for all scale bytes from 3 to 246 (beyond, the product
 //!    is rounded, once), and in f16 where the scales of a block are within 13 binary orders
 //!    ([`crate::tile::f16_frame`]). Both multiply alike, so the form does not show in the result: one accumulator
 //!    runs through all of K, as exact as the tensor core's 25 fraction bits.
 //! 2. **f16 is what the hardware converts to**: one instruction and one multiplication for two codes, while bf16 takes
 //!    six. So f16 is the form of all blocks but those with extreme scales. One warp decides, long before.
-//! 3. **Weights stay 8 bits wide** from memory to registers. Each math warp converts its rows while the tensor core
-//!    multiplies the ones before: two register operands are under way at once.
+//! 3. **Weights stay 8 bits wide** from memory to registers. One math warpgroup converts its rows while the tensor core
+//!    multiplies those of the other.
 //! 4. **The order of K inside a block is free**, if both operands agree. A thread takes the 32 codes of one scale: its
 //!    row's elements `32 t ..` for lane `t` of four; wgmma `i` of a block then multiplies elements `32 t + 4 i + {0, 1}`
 //!    and `{2, 3}`. The tokens are stored in that order.
@@ -47,7 +47,7 @@ mod scales;
 mod tokens;
 
 use crate::abi::{
-    Mxfp8GemmParams, Problem, ScaledProblem,
+    Mxfp8GemmParams,
     mxfp8_gemm::TILE_K,
     mxfp8_gemm_sm90::{SMEM_BYTES, STAGES, THREADS, TILE_COLUMNS, TILE_TOKENS},
     scale_atoms,
@@ -126,7 +126,6 @@ impl Args {
     /// `base` is the generic address of `p` in parameter space.
     #[inline(always)]
     pub(crate) fn new(p: &Mxfp8GemmParams, base: u64) -> Self {
-        let problem = Problem { rows: p.rows, n: p.n, k: p.k };
         Self {
             weights: MapAddress(base + offset_of!(Mxfp8GemmParams, weights) as u64),
             a: p.a,
@@ -135,14 +134,7 @@ impl Args {
             output: p.output,
             status: p.status,
             k_blocks: p.k / TILE_K,
-            tables: ScaledTables {
-                problem_sizes: p.problem_sizes,
-                expert_offsets: p.expert_offsets,
-                blockscale_offsets: p.blockscale_offsets,
-                experts: p.experts,
-                reads_n: true,
-                problem: ScaledProblem { problem, scale_rows: p.scale_rows },
-            },
+            tables: ScaledTables::of_product(p),
         }
     }
 
@@ -250,7 +242,7 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                 }
                 2 => {
                     if args.status != 0 {
-                        scaled_tables::audit(&args.tables, args.status, false, lane);
+                        scaled_tables::audit(&args.tables, args.status, lane);
                     }
                 }
                 _ => scales::bring(args, smem, lane),
@@ -289,11 +281,7 @@ unsafe fn init_barriers(smem: Shared) {
             mbarrier::init(smem.scales_full(slot), 32);
             mbarrier::init(smem.scales_free(slot), MATH_WARPS + TOKEN_WARPS);
         }
-        let board = smem.board();
-        for slot in 0..work::DEPTH {
-            mbarrier::init(board.posted.at(slot * 8), 1);
-            mbarrier::init(board.taken.at(slot * 8), READING_WARPS);
-        }
+        smem.board().init(READING_WARPS);
         sync::fence_mbarrier_init();
         sync::fence_proxy_async();
     }

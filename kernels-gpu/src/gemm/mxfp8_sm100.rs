@@ -1,14 +1,17 @@
-//! What the MXFP8 GEMMs for Blackwell have in common, for one CTA and for a pair: arguments, where scales lie, which
-//! warp does what, and a K block of products.
+//! What the MXFP8 GEMMs for Blackwell have in common, for one CTA and for a pair: arguments, which warp does what, tensor
+//! memory, how rows are cut into tiles, where scales lie, and a K block of products.
 
 use crate::abi::mxfp8_gemm::{TILE_K, TILE_N};
-use crate::abi::{Mxfp8GemmParams, Problem, ScaledProblem, scale_atoms};
-use crate::ptx::tcgen05::{self, Scaled};
+use crate::abi::mxfp8_gemm_sm100::TOKEN_BOX_ROWS_SMALL;
+use crate::abi::{Mxfp8GemmParams, scale_atoms};
+use crate::ptx::tcgen05::{self, Scaled, Tmem};
 use crate::ptx::tma::{self, MapAddress};
-use crate::ptx::{Smem, mbarrier, warp};
-use crate::tile::scaled_schedule::ScaledWork;
+use crate::ptx::{Smem, ldst, mbarrier, sync, warp};
+use crate::tile::raster;
+use crate::tile::scaled_schedule::{RowTiles, ScaledWork};
 use crate::tile::scaled_tables::ScaledTables;
 use crate::tile::token_store::WARP_COLUMNS;
+use crate::tile::token_tiles;
 use crate::tile::umma;
 use core::mem::offset_of;
 
@@ -56,17 +59,7 @@ impl Args {
             output: p.output,
             status: p.status,
             k_blocks: p.k / TILE_K,
-            tables: ScaledTables {
-                problem_sizes: p.problem_sizes,
-                expert_offsets: p.expert_offsets,
-                blockscale_offsets: p.blockscale_offsets,
-                experts: p.experts,
-                reads_n: true,
-                problem: ScaledProblem {
-                    problem: Problem { rows: p.rows, n: p.n, k: p.k },
-                    scale_rows: p.scale_rows,
-                },
-            },
+            tables: ScaledTables::of_product(p),
         }
     }
 
@@ -86,6 +79,63 @@ impl Args {
             tma::prefetch_map(self.weights);
         }
     }
+}
+
+/// Executed by: every thread of the CTA, each warp converged; of both CTAs of the cluster. Allocates tensor memory, whose
+/// address is left at `address`, and meets the cluster, whose barriers are initialised then.
+#[inline(always)]
+pub(super) unsafe fn allocate<const GROUP: u32, const COLUMNS: u32>(
+    address: Smem,
+    warp: u32,
+) -> Tmem {
+    // SAFETY: one warp allocates, and all meet before anyone reads the address.
+    unsafe {
+        if warp == MULTIPLYING_WARP {
+            tcgen05::alloc::<GROUP, COLUMNS>(address);
+            tcgen05::relinquish_alloc_permit::<GROUP>();
+        }
+        tcgen05::fence_before_thread_sync();
+        sync::cluster_sync();
+        tcgen05::fence_after_thread_sync();
+        Tmem(ldst::load_shared_u32(address))
+    }
+}
+
+/// Executed by: every thread of the CTA; of both CTAs of the cluster. Meets the cluster, and gives back what
+/// [`allocate`] took.
+#[inline(always)]
+pub(super) unsafe fn give_back<const GROUP: u32, const COLUMNS: u32>(tensor: Tmem, warp: u32) {
+    // SAFETY: all have met, so nobody uses the memory any more; the warp is the one that allocated it.
+    unsafe {
+        warp::sync();
+        tcgen05::fence_before_thread_sync();
+        sync::cluster_sync();
+        tcgen05::fence_after_thread_sync();
+        if warp == MULTIPLYING_WARP {
+            tcgen05::dealloc::<GROUP, COLUMNS>(tensor);
+        }
+    }
+}
+
+/// Nearly equal tiles of up to `MAX` tokens.
+pub(super) struct EqualTiles<const MAX: u32>;
+
+impl<const MAX: u32> RowTiles for EqualTiles<MAX> {
+    #[inline(always)]
+    fn height(rows: u32) -> u32 {
+        token_tiles::height(rows, MAX)
+    }
+
+    #[inline(always)]
+    fn count(rows: u32) -> u32 {
+        token_tiles::count(rows, MAX)
+    }
+}
+
+/// Rows that are copied for so many: whole small boxes. Those beyond are stored by nobody.
+#[inline(always)]
+pub(super) fn copied_rows(rows: u32) -> u32 {
+    raster::blocks(rows, TOKEN_BOX_ROWS_SMALL) * TOKEN_BOX_ROWS_SMALL
 }
 
 /// Where a tile's scales lie.

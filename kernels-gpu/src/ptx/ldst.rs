@@ -91,16 +91,6 @@ pub(crate) unsafe fn load_shared_u64(address: Smem) -> u64 {
     value
 }
 
-/// Executed by: any thread.
-#[inline(always)]
-pub(crate) unsafe fn store_shared_u32(address: Smem, value: u32) {
-    // SAFETY: `address` is 4-aligned and the caller's to write, by contract.
-    unsafe {
-        asm!("st.shared.u32 [{address}], {value};",
-            value = in(reg32) value, address = in(reg32) address.0, options(nostack));
-    }
-}
-
 /// Executed by: any thread. Stores if `wanted`.
 #[inline(always)]
 pub(crate) unsafe fn store_shared_u32_if(address: Smem, value: u32, wanted: bool) {

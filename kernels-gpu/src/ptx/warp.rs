@@ -55,22 +55,6 @@ pub(crate) unsafe fn broadcast_u64(value: u64, lane: u32) -> u64 {
 
 /// Executed by: warp, converged. Sum of the values of all lanes up to and including the caller's.
 #[inline(always)]
-pub(crate) unsafe fn inclusive_sum(value: u32, lane: u32) -> u32 {
-    let mut sum = value;
-    let mut delta = 1;
-    while delta < 32 {
-        // SAFETY: the whole warp calls it, by contract.
-        let below = unsafe { shfl_sync_up(ALL, sum, delta, 0) };
-        if lane >= delta {
-            sum += below;
-        }
-        delta *= 2;
-    }
-    sum
-}
-
-/// Executed by: warp, converged. Sum of the values of all lanes up to and including the caller's.
-#[inline(always)]
 pub(crate) unsafe fn inclusive_sum_u64(value: u64, lane: u32) -> u64 {
     let mut sum = value;
     let mut delta = 1;

@@ -6,7 +6,7 @@
 //! | --- | --- | --- | --- |
 //! | input `x` | bf16, f16 | `[rows, K]`, packed by expert | 16-byte loads |
 //! | codes | e4m3 | `[rows, K]` | 8-byte stores, only rows of an expert |
-//! | scales | e8m0 | `[scale rows, K / 32]` in atoms of 128 x 4 | whole 16-byte lines, padding as 0 |
+//! | scales | e8m0 | `[scale rows, K / 32]` in atoms of 128 x 4 | 4-byte stores; padding as 0, lines of it in 16 bytes |
 //!
 //! ```text
 //! a warp for each (8 rows that are neighbours, block of 128 columns):

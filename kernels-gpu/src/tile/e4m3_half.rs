@@ -2,7 +2,7 @@
 //!
 //! The hardware converts a pair of codes to f16, NaN included. Where all scales of a block are near each other
 //! ([`super::f16_frame`]), the product of code and scale is taken in f16; everywhere else in bf16, which holds every
-//! product of a code and a scale from 10 to 246 exactly, and rounds the others once.
+//! product of a code and a scale from 3 to 246 exactly, and rounds the others once.
 
 use crate::ptx::{cvt, simd};
 

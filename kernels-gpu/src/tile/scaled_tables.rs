@@ -1,6 +1,6 @@
 //! The group tables of the operations with block scales.
 
-use crate::abi::{GroupStatus, ScaledGroup, ScaledProblem};
+use crate::abi::{GroupStatus, Mxfp8GemmParams, Problem, ScaledGroup, ScaledProblem};
 use crate::ptx::{ldst, sreg};
 
 /// The three tables on the device.
@@ -29,6 +29,22 @@ pub(crate) struct Entry {
 }
 
 impl ScaledTables {
+    /// Those of a product.
+    #[inline(always)]
+    pub(crate) const fn of_product(p: &Mxfp8GemmParams) -> Self {
+        Self {
+            problem_sizes: p.problem_sizes,
+            expert_offsets: p.expert_offsets,
+            blockscale_offsets: p.blockscale_offsets,
+            experts: p.experts,
+            reads_n: true,
+            problem: ScaledProblem {
+                problem: Problem { rows: p.rows, n: p.n, k: p.k },
+                scale_rows: p.scale_rows,
+            },
+        }
+    }
+
     /// Executed by: any thread. The entry of `expert`; one without rows past the last expert.
     #[inline(always)]
     pub(crate) unsafe fn read(&self, expert: u32) -> Entry {
@@ -66,20 +82,15 @@ impl ScaledTables {
     }
 }
 
-/// Executed by: warp, converged. Judges every `ctas()`-th group and ORs what it finds into `status`; whether
-/// scales overlap counts only where they are written.
+/// Executed by: warp, converged. Judges every `ctas()`-th group of a product and ORs what it finds into `status`.
 #[inline(always)]
-pub(crate) unsafe fn audit(
-    tables: &ScaledTables,
-    status: u64,
-    scales_are_written: bool,
-    lane: u32,
-) {
+pub(crate) unsafe fn audit(tables: &ScaledTables, status: u64, lane: u32) {
     // SAFETY: by the caller's contract.
-    unsafe { audit_every(tables, status, scales_are_written, lane, sreg::cta(), sreg::ctas()) }
+    unsafe { audit_every(tables, status, false, lane, sreg::cta(), sreg::ctas()) }
 }
 
-/// Executed by: warp, converged. As [`audit`], of every `stride`-th group from `expert` on.
+/// Executed by: warp, converged. As [`audit`], of every `stride`-th group from `expert` on; whether scales overlap
+/// counts only where they are written.
 #[inline(always)]
 pub(crate) unsafe fn audit_every(
     tables: &ScaledTables,

@@ -39,6 +39,20 @@ pub(crate) struct Board {
     pub(crate) taken: Smem,
 }
 
+impl Board {
+    /// Executed by: one thread, before the barrier of the CTA that precedes any use. `readers` warps read the ring.
+    #[inline(always)]
+    pub(crate) unsafe fn init(self, readers: u32) {
+        for slot in 0..DEPTH {
+            // SAFETY: nobody uses the barriers yet, by contract.
+            unsafe {
+                mbarrier::init(self.posted.at(slot * 8), 1);
+                mbarrier::init(self.taken.at(slot * 8), readers);
+            }
+        }
+    }
+}
+
 /// The writing end.
 pub(crate) struct Outbox {
     board: Board,

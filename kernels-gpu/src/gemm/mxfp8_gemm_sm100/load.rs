@@ -49,12 +49,6 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
     }
 }
 
-/// Rows that are copied for N columns: whole small boxes.
-#[inline(always)]
-fn copied_rows(columns: u32) -> u32 {
-    raster::blocks(columns, TOKEN_BOX_ROWS_SMALL) * TOKEN_BOX_ROWS_SMALL
-}
-
 /// Bytes that all copies of a slot bring.
 #[inline(always)]
 fn bytes(form: Form, blocks: u32) -> u32 {

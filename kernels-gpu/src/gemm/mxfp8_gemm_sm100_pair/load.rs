@@ -19,6 +19,7 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
         let scales = ScaleSource::of(args, work);
         let half = form.columns / PAIR;
         let first_row = work.row + sreg::cta_rank() * half;
+        // Those beyond the half belong to the other one or to nobody.
         let rows = copied_rows(half);
         let bytes = WEIGHT_BYTES + rows * TILE_K + (1 + form.atoms) * scale_atoms::BYTES;
         let mut kb = 0;
@@ -48,12 +49,6 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
         unsafe { mbarrier::wait(smem.free(ring.slot()), ring.free_parity()) }
         ring.advance();
     }
-}
-
-/// Rows that are copied for so many: whole small boxes. Those beyond belong to the other half or to nobody.
-#[inline(always)]
-fn copied_rows(rows: u32) -> u32 {
-    raster::blocks(rows, TOKEN_BOX_ROWS_SMALL) * TOKEN_BOX_ROWS_SMALL
 }
 
 /// Executed by: one thread. Copies `rows` tokens from `[k, row]` on, in large boxes as far as they go.
