@@ -4,6 +4,7 @@ use crate::device::{Backend, backend, eg_device};
 use crate::pointer::{given, hand_out, take_back};
 use crate::status::{Refusal, Result, answer, eg_status, value_or};
 use expert_gemm::{DeviceBuffer, Error, Stream};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::c_void;
 use std::ptr;
 
@@ -21,8 +22,8 @@ enum Memory {
 /// Host memory that C and the operations write through its address.
 struct HostBuffer {
     /// Owned; null for no bytes.
-    start: *mut Line,
-    bytes: usize,
+    start: *mut u8,
+    layout: Layout,
 }
 
 // SAFETY: the memory is reached only through addresses, whose users agree on turns as for any memory of C.
@@ -30,35 +31,32 @@ unsafe impl Send for HostBuffer {}
 // SAFETY: as above.
 unsafe impl Sync for HostBuffer {}
 
-/// What memory is aligned to: enough for every tensor.
-#[repr(align(256))]
-#[derive(Clone, Copy)]
-struct Line([u8; 256]);
+/// What memory is aligned to, in bytes: enough for every tensor.
+const ALIGNMENT: usize = 256;
 
 impl HostBuffer {
     fn new(bytes: u64) -> Result<Self> {
-        let refused = || Error::HostMemory { requested_bytes: bytes };
-        let lines = usize::try_from(bytes.div_ceil(size_of::<Line>() as u64));
-        let lines = lines.map_err(|_| refused())?;
-        let mut memory = Vec::new();
-        memory.try_reserve_exact(lines).map_err(|_| refused())?;
-        memory.resize(lines, Line([0; 256]));
-        let start = if lines == 0 {
-            ptr::null_mut()
-        } else {
-            Box::into_raw(memory.into_boxed_slice()) as *mut Line
+        let refused = Error::HostMemory { requested_bytes: bytes };
+        let layout = usize::try_from(bytes).ok();
+        let layout = layout.and_then(|bytes| Layout::from_size_align(bytes, ALIGNMENT).ok());
+        let Some(layout) = layout else { return Err(refused.into()) };
+        let start = match bytes {
+            0 => ptr::null_mut(),
+            // SAFETY: the layout has a size.
+            _ => unsafe { alloc_zeroed(layout) },
         };
-        // Not longer than its lines.
-        Ok(Self { start, bytes: bytes as usize })
+        if start.is_null() && bytes != 0 {
+            return Err(refused.into());
+        }
+        Ok(Self { start, layout })
     }
 }
 
 impl Drop for HostBuffer {
     fn drop(&mut self) {
         if !self.start.is_null() {
-            let lines = self.bytes.div_ceil(size_of::<Line>());
-            // SAFETY: from `Box::into_raw` of a slice of this length.
-            drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(self.start, lines)) });
+            // SAFETY: from `alloc_zeroed` with this layout.
+            unsafe { dealloc(self.start, self.layout) };
         }
     }
 }
@@ -80,7 +78,7 @@ unsafe fn copy_of<'a, T>(
     }
     let capacity = match memory {
         Memory::Gpu(buffer) => buffer.bytes(),
-        Memory::Cpu(buffer) => buffer.bytes as u64,
+        Memory::Cpu(buffer) => buffer.layout.size() as u64,
     };
     if bytes > capacity {
         return Err(Error::CopyTooLong { given: bytes, offset: 0, capacity }.into());
@@ -154,7 +152,7 @@ pub unsafe extern "C" fn eg_buffer_upload(
             }
             (Memory::Cpu(buffer), bytes) => {
                 // SAFETY: both are `bytes` long, and nothing else uses the buffer.
-                unsafe { ptr::copy(data.cast::<u8>(), buffer.start.cast(), bytes) };
+                unsafe { ptr::copy(data.cast::<u8>(), buffer.start, bytes) };
                 Ok(())
             }
         }
@@ -183,7 +181,7 @@ pub unsafe extern "C" fn eg_buffer_download(
             }
             (Memory::Cpu(buffer), bytes) => {
                 // SAFETY: both are `bytes` long, and nothing writes the buffer.
-                unsafe { ptr::copy(buffer.start.cast::<u8>(), data.cast(), bytes) };
+                unsafe { ptr::copy(buffer.start, data.cast(), bytes) };
                 Ok(())
             }
         }
@@ -212,7 +210,7 @@ pub unsafe extern "C" fn eg_buffer_fill(
             Memory::Cpu(buffer) => {
                 if !buffer.start.is_null() {
                     // SAFETY: the memory is that long, and nothing else uses it.
-                    unsafe { ptr::write_bytes(buffer.start.cast::<u8>(), value, buffer.bytes) };
+                    unsafe { ptr::write_bytes(buffer.start, value, buffer.layout.size()) };
                 }
                 Ok(())
             }

@@ -31,4 +31,6 @@ mod pointer;
 mod scales;
 mod status;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod version;

@@ -3,7 +3,7 @@
 use crate::device::{Backend, backend, eg_device};
 use crate::ops::Served;
 use crate::pointer::{given, hand_out, take_back, write_text};
-use crate::status::{Refusal, Result, answer, eg_status, value_or};
+use crate::status::{Result, answer, eg_status, from_code, value_or};
 use expert_gemm::{
     Checks, Fp8GroupedMm, GroupStatus, Mxfp8GroupedMm, Mxfp8GroupedQuant, Prepared, Stream,
 };
@@ -18,6 +18,12 @@ pub enum eg_checks {
     Memory = 0,
     /// All but the memory: for pool allocators whose blocks the driver does not know one by one.
     Shapes = 1,
+}
+
+fn checks_of(code: u32) -> Result<Checks> {
+    const CODES: [(eg_checks, Checks); 2] =
+        [(eg_checks::Memory, Checks::Memory), (eg_checks::Shapes, Checks::Shapes)];
+    from_code("checks", "eg_checks", code, CODES.map(|(code, checks)| (code as u32, checks)))
 }
 
 /// An operation with its shapes, ready to be launched on one device. Launches may come from any thread. Made by the
@@ -64,17 +70,7 @@ pub(crate) unsafe fn prepare<O: Served>(
     answer(|| {
         let make = || {
             let (problem, checks) = problem()?;
-            let checks = match checks {
-                0 => Checks::Memory,
-                1 => Checks::Shapes,
-                given => {
-                    return Err(Refusal::UnknownCode {
-                        field: "checks",
-                        given,
-                        family: "eg_checks",
-                    });
-                }
-            };
+            let checks = checks_of(checks)?;
             // SAFETY: by the caller's promise.
             let runner = match unsafe { backend(device) }? {
                 Backend::Gpu(gpu) => {

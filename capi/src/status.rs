@@ -87,6 +87,17 @@ impl Refusal {
     }
 }
 
+/// What a code of the header stands for.
+pub(crate) fn from_code<T, const N: usize>(
+    field: &'static str,
+    family: &'static str,
+    given: u32,
+    codes: [(u32, T); N],
+) -> Result<T> {
+    let found = codes.into_iter().find(|(code, _)| *code == given);
+    found.map(|(_, value)| value).ok_or(Refusal::UnknownCode { field, given, family })
+}
+
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
 }

@@ -1,6 +1,6 @@
 //! Tensors, and the codes of element types.
 
-use crate::status::{Refusal, Result};
+use crate::status::{Refusal, Result, from_code};
 use expert_gemm::{DeviceTensor, ElementType};
 use std::ffi::c_void;
 
@@ -48,17 +48,17 @@ pub struct eg_tensor {
 
 /// The element type of a code.
 pub(crate) fn element(field: &'static str, code: u32) -> Result<ElementType> {
-    Ok(match code {
-        1 => ElementType::Bf16,
-        2 => ElementType::F16,
-        3 => ElementType::F32,
-        4 => ElementType::E4m3,
-        5 => ElementType::E8m0,
-        6 => ElementType::I32,
-        7 => ElementType::U32,
-        8 => ElementType::U8,
-        given => return Err(Refusal::UnknownCode { field, given, family: "eg_element" }),
-    })
+    const CODES: [(eg_element, ElementType); 8] = [
+        (eg_element::Bf16, ElementType::Bf16),
+        (eg_element::F16, ElementType::F16),
+        (eg_element::F32, ElementType::F32),
+        (eg_element::E4m3, ElementType::E4m3),
+        (eg_element::E8m0, ElementType::E8m0),
+        (eg_element::I32, ElementType::I32),
+        (eg_element::U32, ElementType::U32),
+        (eg_element::U8, ElementType::U8),
+    ];
+    from_code(field, "eg_element", code, CODES.map(|(code, element)| (code as u32, element)))
 }
 
 impl eg_tensor {

@@ -396,9 +396,7 @@ pub enum Error {
         symbol: String,
     },
     /// The calling thread's current context is none, or not the primary one of its device.
-    #[error(
-        "the current CUDA context is {given}: call `cudaSetDevice`, or open the device by number"
-    )]
+    #[error("the current CUDA context is {given}: call `cudaSetDevice`, or open by number")]
     CurrentContext {
         /// What it is, in words.
         given: &'static str,

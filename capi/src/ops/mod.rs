@@ -1,12 +1,8 @@
 //! The three operations, one file each: the structs of the header, and how they become the host crate's.
 
-mod fp8_grouped_mm;
-mod mxfp8_grouped_mm;
-mod mxfp8_grouped_quant;
-
-pub use fp8_grouped_mm::*;
-pub use mxfp8_grouped_mm::*;
-pub use mxfp8_grouped_quant::*;
+pub mod fp8_grouped_mm;
+pub mod mxfp8_grouped_mm;
+pub mod mxfp8_grouped_quant;
 
 use crate::plan::{Planned, Runner};
 use crate::status::Result;
@@ -75,9 +71,10 @@ unsafe fn slice_mut<'a, T>(tensor: &DeviceTensor<'_>) -> &'a mut [T] {
 ///
 /// As [`slice_mut`].
 unsafe fn output<'a>(tensor: &DeviceTensor<'_>) -> HostOutput<'a> {
-    // SAFETY: by the caller's promise, for both.
     match tensor.element() {
+        // SAFETY: by the caller's promise.
         ElementType::F16 => HostOutput::F16(unsafe { slice_mut(tensor) }),
+        // SAFETY: by the caller's promise.
         _ => HostOutput::Bf16(unsafe { slice_mut(tensor) }),
     }
 }

@@ -4,7 +4,7 @@ use super::{Served, report, slice, slice_mut};
 use crate::device::eg_device;
 use crate::plan::{Planned, Runner, eg_plan, planned, prepare};
 use crate::pointer::given;
-use crate::status::{Refusal, Result, answer, eg_status, value_or};
+use crate::status::{Refusal, Result, answer, eg_status, from_code, value_or};
 use crate::tensor::{eg_tensor, element};
 use expert_gemm::cpu::{self, HostInput, HostQuantTensors};
 use expert_gemm::{
@@ -108,8 +108,12 @@ pub unsafe extern "C" fn eg_mxfp8_grouped_quant_prepare(
 }
 
 fn scale_rule(code: u32) -> Result<ScaleRule> {
-    let rule = ScaleRule::ALL.into_iter().find(|&rule| rule as u32 == code);
-    rule.ok_or(Refusal::UnknownCode { field: "rule", given: code, family: "eg_scale_rule" })
+    const CODES: [(eg_scale_rule, ScaleRule); 3] = [
+        (eg_scale_rule::Sgl, ScaleRule::Sgl),
+        (eg_scale_rule::Strict, ScaleRule::Strict),
+        (eg_scale_rule::OcpFloor, ScaleRule::OcpFloor),
+    ];
+    from_code("rule", "eg_scale_rule", code, CODES.map(|(code, rule)| (code as u32, rule)))
 }
 
 /// As `eg_fp8_grouped_mm_launch`.
