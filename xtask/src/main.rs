@@ -69,6 +69,8 @@ enum Command {
     Emulate(emulate::Args),
     /// Count how many deliberate faults of the shipped kernels the emulator finds
     Mutants(mutants::Args),
+    /// Build the C library, and run its examples and the tests of the Python package
+    Capi,
     /// Collect the test and benchmark programs for a GPU machine that has no cargo
     Bundle(bundle::Args),
 }
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Command::Selftest(args) => return selftest::run(&args),
         Command::Emulate(args) => emulate::run(&args),
         Command::Mutants(args) => mutants::run(&args),
+        Command::Capi => capi::c_examples().and_then(|()| capi::python()),
         Command::Bundle(args) => bundle::run(&args),
     };
     match result {
