@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod artifacts;
 mod build_ptx;
 mod bundle;
+mod capi;
 mod cfg;
 mod demo;
 mod doctor;
