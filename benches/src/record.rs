@@ -107,8 +107,8 @@ impl Record {
     }
 
     /// Where the record of a GPU and a day belongs, relative to the workspace.
-    pub fn default_path(gpu: &str, date: &str) -> PathBuf {
-        ["benches", "record", &slug(gpu), &format!("{date}.json")].iter().collect()
+    pub fn default_path(gpu: &str, name: &str) -> PathBuf {
+        ["benches", "record", &slug(gpu), &format!("{name}.json")].iter().collect()
     }
 }
 

@@ -4,7 +4,7 @@ use crate::count::Work;
 use crate::data::{DeviceWeights, OnDevice};
 use crate::measure::{Subject, measure};
 use crate::record::CaseRecord;
-use crate::shapes::{Case, GROUPS, Group, cases, quant_cases, quant_name};
+use crate::shapes::{Case, Group, Listed, Set, quant_name};
 use crate::timer::Timer;
 use crate::verify::{Verified, verify, verify_mxfp8, verify_quant};
 use anyhow::{Context as _, Result};
@@ -50,7 +50,22 @@ impl Suite {
         VARIANTS.iter().any(|v| v.op == self.op() && v.arch.runs_on(capability))
     }
 
-    /// Measures the cases whose name is `wanted`.
+    /// The cases of a set that are `wanted`, without measuring them.
+    pub fn list(self, set: Set, wanted: &dyn Fn(&str) -> bool) -> Vec<Listed> {
+        let named = match self {
+            Self::Fp8 | Self::Mxfp8Mm => {
+                let cases = set.groups().into_iter().flat_map(|(_, cases)| cases);
+                cases.map(|case| (case.to_string(), case)).collect::<Vec<_>>()
+            }
+            Self::Mxfp8Quant => {
+                set.quant_cases().into_iter().map(|case| (quant_name(&case), case)).collect()
+            }
+        };
+        let named = named.into_iter().filter(|(name, _)| wanted(name));
+        named.map(|(name, case)| Listed::new(case, name)).collect()
+    }
+
+    /// Measures the cases of a set whose name is `wanted`.
     ///
     /// # Errors
     /// What the host crate refuses or the driver answers.
@@ -58,6 +73,7 @@ impl Suite {
         self,
         device: &Device,
         timer: &Timer,
+        set: Set,
         wanted: &dyn Fn(&str) -> bool,
         sustained: bool,
     ) -> Result<Vec<CaseRecord>> {
@@ -65,21 +81,25 @@ impl Suite {
         match self {
             Self::Fp8 | Self::Mxfp8Mm => {
                 let product = if self == Self::Fp8 { fp8 } else { mxfp8 };
-                for group in GROUPS {
-                    let wanted: Vec<Case> =
-                        cases(group).into_iter().filter(|case| wanted(&case.to_string())).collect();
-                    if !wanted.is_empty() {
-                        records.extend(product(device, timer, group, &wanted, sustained)?);
+                for (group, mut cases) in set.groups() {
+                    cases.retain(|case| wanted(&case.to_string()));
+                    if !cases.is_empty() {
+                        records.extend(product(device, timer, group, &cases, sustained)?);
                     }
                 }
             }
             Self::Mxfp8Quant => {
-                for case in quant_cases().filter(|case| wanted(&quant_name(case))) {
-                    records.push(quant(device, timer, &case, sustained)?);
+                for case in set.quant_cases().iter().filter(|case| wanted(&quant_name(case))) {
+                    records.push(quant(device, timer, case, sustained)?);
                 }
             }
         }
         Ok(records)
+    }
+
+    /// The operation's name, as records carry it.
+    pub const fn op_name(self) -> &'static str {
+        self.op().name()
     }
 }
 
@@ -88,8 +108,8 @@ fn work(case: &Case) -> Work {
     Work {
         rows: case.rows(),
         live_experts: case.live_experts(),
-        n: case.group.projection.n as u64,
-        k: case.group.projection.k as u64,
+        n: case.group.projection.n() as u64,
+        k: case.group.projection.k() as u64,
     }
 }
 
@@ -102,8 +122,8 @@ fn fp8(
 ) -> Result<Vec<CaseRecord>> {
     let spec = Spec {
         experts: group.experts,
-        n: group.projection.n,
-        k: group.projection.k,
+        n: group.projection.n(),
+        k: group.projection.k(),
         output: ElementType::Bf16,
         seed: SEED,
         ..Spec::PLAIN
@@ -146,7 +166,7 @@ fn quant(device: &Device, timer: &Timer, case: &Case, sustained: bool) -> Result
     let name = quant_name(case);
     let spec = QuantSpec {
         experts: case.group.experts,
-        k: case.group.projection.k,
+        k: case.group.projection.k(),
         seed: SEED,
         ..QuantSpec::PLAIN
     };
@@ -196,8 +216,8 @@ fn mxfp8(
 ) -> Result<Vec<CaseRecord>> {
     let spec = MxSpec {
         experts: group.experts,
-        n: group.projection.n,
-        k: group.projection.k,
+        n: group.projection.n(),
+        k: group.projection.k(),
         seed: SEED,
         ..MxSpec::PLAIN
     };
