@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum as _};
 use expert_gemm::Device;
+use expert_gemm_benches::compare::Comparison;
 use expert_gemm_benches::measure::print_header;
 use expert_gemm_benches::reader::Reader;
 use expert_gemm_benches::record::{self, Ceiling, Meta, Record};
@@ -37,6 +38,12 @@ struct Args {
     /// Print the cases with their routings as JSON, by operation, and measure nothing; needs no GPU
     #[arg(long)]
     list: bool,
+    /// Compare two records case by case; fail if one became slower. Needs no GPU
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"])]
+    compare: Option<Vec<PathBuf>>,
+    /// How much slower a case may become, in percent
+    #[arg(long, default_value_t = 3.0, requires = "compare")]
+    tolerance: f64,
 }
 
 impl Args {
@@ -80,6 +87,12 @@ fn run(args: Args) -> Result<()> {
     if args.list {
         println!("{}", args.list()?);
         return Ok(());
+    }
+    if let Some([old, new]) = args.compare.as_deref() {
+        let (old, new) = (Record::read(old)?, Record::read(new)?);
+        let comparison = Comparison::new(&old, &new)?;
+        print!("{}", comparison.report());
+        return comparison.judge(args.tolerance);
     }
     let device = Device::open(0).context("measuring needs a GPU")?;
     let timer = Timer::new(&device)?;
