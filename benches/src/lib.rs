@@ -12,6 +12,7 @@
 //! | [`record`] | the JSON that is committed |
 //! | [`names`], [`table`] | what the name of a case says, and plain tables |
 //! | [`compare`] | two records, case by case |
+//! | [`peers`], [`standing`] | times of other libraries, and where ours stand |
 //! | [`models`] | models and their projections |
 //! | [`tensors_file`], [`verify`] | what the demo adds |
 
@@ -22,9 +23,11 @@ pub mod data;
 pub mod measure;
 pub mod models;
 pub mod names;
+pub mod peers;
 pub mod reader;
 pub mod record;
 pub mod shapes;
+pub mod standing;
 pub mod suites;
 pub mod table;
 pub mod tensors_file;

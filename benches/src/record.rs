@@ -1,7 +1,9 @@
 //! What is written down: `benches/record/<gpu>/<date>.json`.
 
+use crate::peers::{OpPeers, PeerTime};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,6 +36,9 @@ pub struct Meta {
     pub method: String,
     /// What this chip does at best, measured in the same run.
     pub ceiling: Ceiling,
+    /// Peers that were measured in the same run, by operation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<OpPeers>,
 }
 
 /// Ceilings measured in the run.
@@ -80,6 +85,9 @@ pub struct CaseRecord {
     pub outputs_equal: usize,
     /// Outputs of sampled rows.
     pub outputs_sampled: usize,
+    /// Peers, by column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub peers: BTreeMap<String, PeerTime>,
 }
 
 impl Meta {

@@ -5,9 +5,11 @@ use clap::{Parser, ValueEnum as _};
 use expert_gemm::Device;
 use expert_gemm_benches::compare::Comparison;
 use expert_gemm_benches::measure::print_header;
+use expert_gemm_benches::peers::PeerTable;
 use expert_gemm_benches::reader::Reader;
 use expert_gemm_benches::record::{self, Ceiling, Meta, Record};
 use expert_gemm_benches::shapes::Set;
+use expert_gemm_benches::standing;
 use expert_gemm_benches::suites::Suite;
 use expert_gemm_benches::timer::Timer;
 use std::collections::BTreeMap;
@@ -44,6 +46,12 @@ struct Args {
     /// How much slower a case may become, in percent
     #[arg(long, default_value_t = 3.0, requires = "compare")]
     tolerance: f64,
+    /// Hold a record against an ideal kernel and against other libraries, by band. Needs no GPU
+    #[arg(long, value_name = "RECORD")]
+    bands: Option<PathBuf>,
+    /// Times of other libraries, if not those of the record itself or of benches/peers
+    #[arg(long, requires = "bands", value_name = "TABLE")]
+    peers: Option<PathBuf>,
 }
 
 impl Args {
@@ -93,6 +101,15 @@ fn run(args: Args) -> Result<()> {
         let comparison = Comparison::new(&old, &new)?;
         print!("{}", comparison.report());
         return comparison.judge(args.tolerance);
+    }
+    if let Some(path) = &args.bands {
+        let record = Record::read(path)?;
+        let peers = match &args.peers {
+            Some(path) => Some(PeerTable::read(path)?),
+            None => PeerTable::for_record(&record)?,
+        };
+        print!("{}", standing::report(&record, peers.as_ref()));
+        return Ok(());
     }
     let device = Device::open(0).context("measuring needs a GPU")?;
     let timer = Timer::new(&device)?;
@@ -147,6 +164,7 @@ fn meta(device: &Device, ceiling: Ceiling) -> Meta {
                  4 GiB; copy_gbps: the driver's device-to-device copy, bytes read and written."
             .to_owned(),
         ceiling,
+        peers: Vec::new(),
     }
 }
 
