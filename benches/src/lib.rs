@@ -13,6 +13,7 @@
 //! | [`names`], [`table`] | what the name of a case says, and plain tables |
 //! | [`compare`] | two records, case by case |
 //! | [`peers`], [`standing`] | times of other libraries, and where ours stand |
+//! | [`plot`] | records as pictures |
 //! | [`models`] | models and their projections |
 //! | [`tensors_file`], [`verify`] | what the demo adds |
 
@@ -24,6 +25,7 @@ pub mod measure;
 pub mod models;
 pub mod names;
 pub mod peers;
+pub mod plot;
 pub mod reader;
 pub mod record;
 pub mod shapes;
