@@ -7,7 +7,6 @@ use crate::models::{Model, Part, Projection};
 use clap::ValueEnum;
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::{even_counts, multinomial_counts, power_law_counts};
-use serde::Serialize;
 use std::fmt;
 
 const DSV3_GATEUP: Projection = Projection { model: Model::DeepseekV3, part: Part::GateUp };
@@ -259,24 +258,6 @@ fn matrix() -> Vec<(Group, Vec<Case>)> {
             (group, cases.collect())
         })
         .collect()
-}
-
-/// A case as other programs read it: `bench --list`.
-#[derive(Serialize)]
-pub struct Listed {
-    case: String,
-    n: usize,
-    k: usize,
-    rows_per_expert: Vec<u32>,
-}
-
-impl Listed {
-    /// A case under its name.
-    pub fn new(case: Case, name: String) -> Self {
-        let projection = case.group.projection;
-        let (n, k) = (projection.n(), projection.k());
-        Self { case: name, n, k, rows_per_expert: case.rows_per_expert }
-    }
 }
 
 #[cfg(test)]
