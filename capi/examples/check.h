@@ -20,7 +20,7 @@
 
 /* Opens the CPU if the program was called with --cpu, else GPU 0. Without one it says so and takes the CPU, unless
  * REQUIRE_GPU=1 forbids it. */
-static eg_device *open_device(int argc, char **argv) {
+static inline eg_device *open_device(int argc, char **argv) {
     eg_device *device = NULL;
     char text[128];
     int cpu = argc > 1 && strcmp(argv[1], "--cpu") == 0;
@@ -37,7 +37,7 @@ static eg_device *open_device(int argc, char **argv) {
 }
 
 /* Device memory that holds a copy of host memory. */
-static eg_buffer *upload(const eg_device *device, const void *data, uint64_t bytes) {
+static inline eg_buffer *upload(const eg_device *device, const void *data, uint64_t bytes) {
     eg_buffer *buffer = NULL;
     CHECK(eg_buffer_create(device, bytes, &buffer));
     CHECK(eg_buffer_upload(buffer, data, bytes));
@@ -45,14 +45,14 @@ static eg_buffer *upload(const eg_device *device, const void *data, uint64_t byt
 }
 
 /* A buffer as a packed tensor; dimensions of 0 are left out. */
-static eg_tensor tensor(const eg_buffer *buffer, eg_element element, uint64_t d0, uint64_t d1, uint64_t d2) {
+static inline eg_tensor tensor(const eg_buffer *buffer, eg_element element, uint64_t d0, uint64_t d1, uint64_t d2) {
     eg_tensor tensor = {eg_buffer_data(buffer), element, 0, {d0, d1, d2}, NULL};
     tensor.rank = 1 + (d1 != 0) + (d2 != 0);
     return tensor;
 }
 
 /* Prints why the plan is as it is. */
-static void explain(const eg_plan *plan) {
+static inline void explain(const eg_plan *plan) {
     size_t length = eg_plan_explain(plan, NULL, 0);
     char *text = malloc(length + 1);
     if (text == NULL) exit(1);
@@ -62,7 +62,7 @@ static void explain(const eg_plan *plan) {
 }
 
 /* Ends the program if the status word says that the group tables are wrong. */
-static void check_status(const eg_buffer *status) {
+static inline void check_status(const eg_buffer *status) {
     uint32_t word = 0;
     char text[512];
     CHECK(eg_buffer_download(status, &word, sizeof word));
@@ -73,7 +73,7 @@ static void check_status(const eg_buffer *status) {
 }
 
 /* The number that a bf16 stands for. */
-static float from_bf16(uint16_t bits) {
+static inline float from_bf16(uint16_t bits) {
     uint32_t wide = (uint32_t)bits << 16;
     float number;
     memcpy(&number, &wide, sizeof number);
