@@ -62,6 +62,9 @@ enum Command {
     /// Measure the kernels on this machine
     #[command(disable_help_flag = true)]
     Bench(demo::Args),
+    /// Draw the plots of docs/plots from the records of measurements
+    #[command(disable_help_flag = true)]
+    Plot(demo::Args),
     /// Ask this machine's GPU, one tile for each, whether what the kernels assume about it is so
     #[command(disable_help_flag = true)]
     Selftest(selftest::Args),
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Demo(args) => demo::run("demo", &args),
         Command::Bench(args) => demo::run("bench", &args),
+        Command::Plot(args) => demo::run("plot", &args),
         Command::Selftest(args) => return selftest::run(&args),
         Command::Emulate(args) => emulate::run(&args),
         Command::Mutants(args) => mutants::run(&args),
