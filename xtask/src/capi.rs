@@ -1,4 +1,5 @@
-//! The C interface, as its users meet it: programs that a C compiler builds.
+//! The interfaces for other languages, as their users meet them: C programs that a C compiler builds, and the Python
+//! package on the same library.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,4 +65,14 @@ fn compile(capi: &Path, example: &Path, library: &Path, program: &Path) -> Resul
         cc.arg(format!("-Wl,-rpath,{}", folder.display()));
     }
     process::capture(&mut cc, &format!("compiling {}", workspace::shown(example))).map(drop)
+}
+
+/// The tests of the Python package, with nothing but Python itself.
+pub(crate) fn python() -> Result<()> {
+    let library = Library::build()?;
+    let package = workspace::root().join("python");
+    let mut python = workspace::program("python3");
+    python.args(["-m", "unittest", "discover", "-s", "tests", "-t", "."]).current_dir(&package);
+    python.env("EXPERT_GEMM_LIB", &library.shared).env("PYTHONDONTWRITEBYTECODE", "1");
+    process::stream(&mut python, "the Python tests")
 }

@@ -22,7 +22,7 @@ struct Step {
     run: fn(Output) -> Result<()>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "tidy", run: |_| tidy::run() },
     Step { name: "fmt", run: |o| cargo(o, "fmt", &["fmt", "--all", "--check"]) },
     Step { name: "build-ptx", run: |_| build_ptx::run(&build_ptx::Args::check()) },
@@ -35,6 +35,7 @@ const STEPS: [Step; 10] = [
     },
     Step { name: "example", run: example },
     Step { name: "C examples", run: |_| capi::c_examples() },
+    Step { name: "python", run: |_| capi::python() },
     Step { name: "mutants", run: |_| mutants::run(&mutants::Args::sample()) },
     Step { name: "doc", run: doc },
 ];
