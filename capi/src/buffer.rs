@@ -1,9 +1,10 @@
 //! Memory of a device, for programs that have no allocator of their own.
 
 use crate::device::{Backend, backend, eg_device};
+use crate::plan::stream_of;
 use crate::pointer::{given, hand_out, take_back};
 use crate::status::{Refusal, Result, answer, eg_status, value_or};
-use expert_gemm::{DeviceBuffer, Error, Stream};
+use expert_gemm::{DeviceBuffer, Error};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::c_void;
 use std::ptr;
@@ -204,8 +205,7 @@ pub unsafe extern "C" fn eg_buffer_fill(
         match unsafe { copy_of(buffer, ptr::null::<u8>(), 0) }?.0 {
             Memory::Gpu(buffer) => {
                 // SAFETY: by the caller's promise.
-                let stream = unsafe { Stream::from_raw(stream.addr() as u64) };
-                Ok(buffer.fill(value, stream)?)
+                Ok(buffer.fill(value, unsafe { stream_of(stream) })?)
             }
             Memory::Cpu(buffer) => {
                 if !buffer.start.is_null() {

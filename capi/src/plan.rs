@@ -123,10 +123,12 @@ impl<O: Served> Runner<O> {
     }
 }
 
+/// A stream from C; NULL is the default stream.
+///
 /// # Safety
 ///
 /// `stream` is NULL or a live stream.
-unsafe fn stream_of(stream: *mut c_void) -> Stream {
+pub(crate) unsafe fn stream_of(stream: *mut c_void) -> Stream {
     // SAFETY: by the caller's promise.
     unsafe { Stream::from_raw(stream.addr() as u64) }
 }

@@ -1,11 +1,14 @@
 //! The layout of MXFP8 scales, in host memory: for weights that come with row-major scales.
 
 use crate::status::{Refusal, Result, answer, eg_status};
+use expert_gemm::abi::scale_atoms;
 use expert_gemm::{Error, scales};
 
 /// Bytes of the scales of `rows` rows.
 fn bytes(tensor: &'static str, rows: u64, k: u64) -> Result<usize> {
-    let bytes = rows.checked_mul(k / 32).and_then(|bytes| isize::try_from(bytes).ok());
+    let bytes = rows
+        .checked_mul(k / u64::from(scale_atoms::VECTOR))
+        .and_then(|bytes| isize::try_from(bytes).ok());
     Ok(bytes.ok_or(Error::SizeOverflow { tensor })?.unsigned_abs())
 }
 
@@ -17,8 +20,10 @@ struct Sizes {
 
 impl Sizes {
     fn of(rows: u64, k: u64, row_major: *const u8, atoms: *const u8) -> Result<Self> {
-        let padded =
-            rows.checked_next_multiple_of(128).ok_or(Error::SizeOverflow { tensor: "atoms" })?;
+        let atom_rows = u64::from(scale_atoms::ROWS);
+        let padded = rows
+            .checked_next_multiple_of(atom_rows)
+            .ok_or(Error::SizeOverflow { tensor: "atoms" })?;
         let sizes =
             Self { row_major: bytes("row_major", rows, k)?, atoms: bytes("atoms", padded, k)? };
         for (argument, pointer, bytes) in
