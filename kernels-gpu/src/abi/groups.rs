@@ -5,7 +5,7 @@
 //! kernel passes each entry through [`Problem::group`], or with block scales [`ScaledProblem::group`], which
 //! never yields a row outside the tensors.
 
-// Lazy operators would be branches, see `ScaledProblem::group`.
+// Lazy operators would be branches, see `Problem::group`.
 #![allow(clippy::needless_bitwise_bool)]
 
 use super::scale_atoms::{ROWS, padded_rows};
@@ -81,35 +81,22 @@ impl Problem {
     /// Judges one entry of the two tables: `size` is the expert's `(M, N, K)`, `offset` its first row.
     ///
     /// An expert with M = 0 is ordinary, whatever its other fields hold. A refused entry has no rows.
+    ///
+    /// One expression without an early return: an assembler that sees one moves the loads of the other fields behind
+    /// it, and they then wait one after the other.
     #[inline(always)]
     pub const fn group(self, size: [i32; 3], offset: i32) -> Group {
-        let [m, n, k] = size;
-        if m == 0 {
-            return Group { first_row: 0, rows: 0, status: GroupStatus::OK };
-        }
-        let mut bad = 0;
-        if m < 0 {
-            bad |= GroupStatus::NEGATIVE_ROWS.0;
-        }
-        if offset < 0 {
-            bad |= GroupStatus::NEGATIVE_OFFSET.0;
-        }
-        // Both are below 2^31 once they are not negative, so the sum cannot wrap in u32.
-        if bad == 0 && offset as u32 + m as u32 > self.rows {
-            bad |= GroupStatus::PAST_THE_END.0;
-        }
-        if n as u32 != self.n || k as u32 != self.k {
-            bad |= GroupStatus::WRONG_SHAPE.0;
-        }
-        if bad == 0 {
-            Group { first_row: offset as u32, rows: m as u32, status: GroupStatus::OK }
-        } else {
-            Group { first_row: 0, rows: 0, status: GroupStatus(bad) }
+        let m = size[0];
+        let bad = self.faults(size, offset);
+        let kept = ((m != 0) & (bad == 0)) as u32;
+        Group {
+            first_row: kept * offset as u32,
+            rows: kept * m as u32,
+            status: GroupStatus(bits(m != 0, GroupStatus(bad))),
         }
     }
 
-    /// The status bits that [`group`](Self::group) gives an entry with rows, without a branch: see
-    /// [`ScaledProblem::group`].
+    /// The status bits that [`group`](Self::group) gives an entry with rows, without a branch.
     #[inline(always)]
     const fn faults(self, [m, n, k]: [i32; 3], offset: i32) -> u32 {
         let negative = bits(m < 0, GroupStatus::NEGATIVE_ROWS)
@@ -144,8 +131,7 @@ impl ScaledProblem {
     /// Judges one entry of the three tables: as [`Problem::group`], and `scale_offset` is the expert's first
     /// scale row. A refused entry has no rows.
     ///
-    /// One expression without an early return: an assembler that sees one moves the loads of the other fields behind
-    /// it, and they then wait one after the other.
+    /// Without an early return, see [`Problem::group`].
     #[inline(always)]
     pub const fn group(self, size: [i32; 3], offset: i32, scale_offset: i32) -> ScaledGroup {
         let m = size[0];

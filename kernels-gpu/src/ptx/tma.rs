@@ -60,6 +60,40 @@ pub(crate) unsafe fn load_3d(target: Smem, map: MapAddress, [x, y, z]: [u32; 3],
     }
 }
 
+/// What a copy asks of the second-level cache, made by [`evict_first`].
+#[derive(Clone, Copy)]
+pub(crate) struct CachePolicy(u64);
+
+/// Executed by: any thread. The lines of a copy are the first to make room: nobody reads them again.
+#[inline(always)]
+pub(crate) fn evict_first() -> CachePolicy {
+    let policy: u64;
+    // SAFETY: writes a register.
+    unsafe {
+        asm!("createpolicy.fractional.L2::evict_first.b64 {policy};", policy = out(reg64) policy, options(pure, nomem, nostack));
+    }
+    CachePolicy(policy)
+}
+
+/// Executed by: one thread. As [`load_3d`], under a policy of the second-level cache.
+#[inline(always)]
+pub(crate) unsafe fn load_3d_by(
+    policy: CachePolicy,
+    target: Smem,
+    map: MapAddress,
+    [x, y, z]: [u32; 3],
+    barrier: Smem,
+) {
+    // SAFETY: the box fits `target`, and `barrier` expects its bytes, by contract.
+    unsafe {
+        asm!(
+            "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [{target}], [{map}, {{{x}, {y}, {z}}}], [{barrier}], {policy};",
+            target = in(reg32) target.0, map = in(reg64) map.0, x = in(reg32) x, y = in(reg32) y,
+            z = in(reg32) z, barrier = in(reg32) barrier.0, policy = in(reg64) policy.0, options(nostack)
+        );
+    }
+}
+
 /// Executed by: one thread. Copies `bytes` contiguous bytes to `target`; `barrier` receives them. Both
 /// addresses and the size are multiples of 16.
 #[inline(always)]

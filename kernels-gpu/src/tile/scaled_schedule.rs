@@ -29,12 +29,21 @@ pub(crate) struct ScaledWork {
     pub(crate) stored: bool,
     /// Scale row of the first row.
     pub(crate) scale_row: u32,
+    /// Whether no other tile has the same weights.
+    pub(crate) alone: bool,
 }
 
 impl ScaledWork {
     /// Ends the list.
-    const END: Self =
-        Self { expert: 0, row: 0, rows: 0, col_block: 0, stored: false, scale_row: 0 };
+    const END: Self = Self {
+        expert: 0,
+        row: 0,
+        rows: 0,
+        col_block: 0,
+        stored: false,
+        scale_row: 0,
+        alone: false,
+    };
 
     /// The item in the four words of a [`Work`]: its rows go with the expert, the scale row takes the place of its
     /// two numbers of rows.
@@ -46,6 +55,7 @@ impl ScaledWork {
             rows: self.scale_row & 0xFFFF,
             stored_rows: self.scale_row >> 16,
             col_block: self.col_block | (self.stored as u32) << 31,
+            alone: self.alone,
         }
     }
 
@@ -61,6 +71,7 @@ impl ScaledWork {
             col_block: packed.col_block & (u32::MAX >> 1),
             stored: packed.col_block >> 31 != 0,
             scale_row: packed.rows | packed.stored_rows << 16,
+            alone: packed.alone,
         }
     }
 }
@@ -145,6 +156,7 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
                     col_block: if stored { col_block } else { col_blocks - 1 },
                     stored,
                     scale_row: first_scale_row + above,
+                    alone: T::count(rows) == 1,
                 };
                 if T::TAIL_PARTS == 1 || left > 0 {
                     outbox.post(work.packed(), lane);

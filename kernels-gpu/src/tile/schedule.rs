@@ -77,6 +77,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
                 let index = (next - start) as u32;
                 let (row_block, entry_col) =
                     raster::tile(index, raster::blocks(rows, TILE), entry_cols);
+                let alone = rows <= TILE;
                 let above = row_block * TILE;
                 let left = rows - above;
                 let rows = if left < TILE { left } else { TILE };
@@ -88,6 +89,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
                     rows,
                     stored_rows: if inside { rows } else { 0 },
                     col_block: if inside { col_block } else { col_blocks - 1 },
+                    alone,
                 };
                 outbox.post(work, lane);
                 next += clusters;

@@ -10,6 +10,7 @@ use crate::tile::work::Inbox;
 pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
     let mut inbox = Inbox::new(smem.board());
     let mut ring = Ring::<STAGES>::new();
+    let once = tma::evict_first();
     loop {
         // SAFETY: the warp is converged here.
         let work = unsafe { inbox.take(lane) };
@@ -28,8 +29,9 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
                     mbarrier::wait(smem.tile_free(slot), ring.free_parity());
                     mbarrier::arrive_expect(full, OPERAND_BYTES + span * TILE_K);
                     let column = [k, work.col_block * TILE, work.expert];
-                    tma::load_3d(smem.weights(slot), args.weights, column, full);
+                    let weights = smem.weights(slot);
                     if span == TILE {
+                        tma::load_3d(weights, args.weights, column, full);
                         let mut row = own_rows;
                         while row < own_rows + TILE / CLUSTER {
                             let target = smem.tokens(slot).at(row * TILE_K);
@@ -38,6 +40,11 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
                             row += TOKEN_BOX_ROWS;
                         }
                     } else {
+                        if work.alone {
+                            tma::load_3d_by(once, weights, args.weights, column, full);
+                        } else {
+                            tma::load_3d(weights, args.weights, column, full);
+                        }
                         // Small experts load only the swizzle atoms that hold their columns.
                         let map = if span > 32 { args.tokens } else { args.tokens_small };
                         let mut row = 0;

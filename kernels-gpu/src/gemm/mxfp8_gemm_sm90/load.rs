@@ -9,6 +9,7 @@ use crate::tile::work::Inbox;
 pub(super) unsafe fn weights(args: &Args, smem: Shared, lane: u32) {
     let mut inbox = Inbox::new(smem.board());
     let mut ring = Ring::<STAGES>::new();
+    let once = tma::evict_first();
     loop {
         // SAFETY: the warp is converged here.
         let work = unsafe { ScaledWork::take(&mut inbox, lane) };
@@ -26,7 +27,11 @@ pub(super) unsafe fn weights(args: &Args, smem: Shared, lane: u32) {
                     let full = smem.weights_full(slot);
                     mbarrier::arrive_expect(full, WEIGHT_BYTES);
                     let corner = [kb * TILE_K, column, work.expert];
-                    tma::load_3d(smem.weights(slot), args.weights, corner, full);
+                    if work.alone {
+                        tma::load_3d_by(once, smem.weights(slot), args.weights, corner, full);
+                    } else {
+                        tma::load_3d(smem.weights(slot), args.weights, corner, full);
+                    }
                 }
             }
             ring.advance();

@@ -110,6 +110,10 @@ pub(super) fn lower(parts: &[&str], o: &mut Operands<'_>) -> Lowered {
             o.m()?;
             Op::Nop
         }
+        // The second-level cache is not modelled: a policy is a number that nobody looks at.
+        (["createpolicy", "fractional", "L2::evict_first" | "L2::evict_last", "b64"], _) => {
+            Op::Mov { d: o.d()?, a: Src::Imm(0) }
+        }
         (["membar", "cta" | "gl" | "sys"], _) => Op::Fence(Fence::Memory),
         (["fence", rest @ ..], _) => match rest {
             ["acq_rel" | "sc" | "acquire" | "release", "cta" | "cluster" | "gpu" | "sys"] => {
