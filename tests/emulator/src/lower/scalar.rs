@@ -2,7 +2,8 @@
 
 use super::names::Operands;
 use crate::ir::{
-    Bin, Compare, Fence, Kind, Logic, Op, Pair, Pred, Rmw, Round, Shuffle, Space, Tri, Ty, Un, Vote,
+    Bin, Compare, Fence, Kind, Logic, Op, Pair, Pred, Rmw, Round, Shuffle, Space, Src, Tri, Ty, Un,
+    Vote,
 };
 use crate::syntax::SyntaxError;
 
