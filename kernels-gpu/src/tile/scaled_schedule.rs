@@ -11,8 +11,9 @@ use super::work::{Inbox, Outbox, Work};
 use crate::ptx::{sreg, warp};
 
 /// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the other nine.
-const EXPERT_BITS: u32 = 23;
-const _: () = assert!(token_tiles::MAX >> (32 - EXPERT_BITS) == 0);
+const EXPERT_BITS: u32 = 22;
+// The top bit is that of `Work::alone`.
+const _: () = assert!(token_tiles::MAX >> (31 - EXPERT_BITS) == 0);
 
 /// One tile of the output.
 #[derive(Clone, Copy)]
