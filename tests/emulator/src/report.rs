@@ -34,7 +34,7 @@ pub enum ReportKind {
     TensorMap,
     /// The CTA left with asynchronous work outstanding.
     ExitOutstanding,
-    /// A CTA left while a peer may still touch its shared memory.
+    /// A CTA left while a peer or its commit may still touch its shared memory.
     PeerExited,
     /// `setmaxnreg`.
     Registers,

@@ -436,8 +436,9 @@ impl Cluster<'_> {
             let clock = self.ctas[cta].exit_clock.clone();
             let late = self.ctas[cta].touched.values().find(|e| clock.get(e.actor) < e.clock);
             if let Some(&late) = late {
-                let message =
-                    format!("CTA {cta} leaves while a peer may still touch its shared memory");
+                let message = format!(
+                    "CTA {cta} leaves while a peer or its commit may still touch its shared memory"
+                );
                 self.report(ReportKind::PeerExited, vec![inst.line, late.line], message)?;
             }
         }

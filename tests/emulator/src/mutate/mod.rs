@@ -4,13 +4,15 @@
 //! so that reports still name the right one), and a suite that lets it pass has a hole, or the mutant makes no
 //! difference that anybody could see. Changes of the second kind are left out here where the reason is general:
 //! a wait that waits longer, the factors of a product exchanged, a bound that only chooses between two loops
-//! with the same result.
+//! with the same result, the upper half of a count that is below 2^32, an OR of nothing, a fence of the tensor core where
+//! only allocations come before it.
 
 mod blackwell;
 mod control;
 mod data;
 mod line;
 mod packed;
+mod scalar;
 mod sync;
 
 use line::Line;
@@ -76,6 +78,7 @@ pub fn all(text: &str) -> Vec<(String, Mutant)> {
     control::mutants(&lines, &mut mutants);
     blackwell::mutants(&lines, &mut mutants);
     packed::mutants(&lines, &mut mutants);
+    scalar::mutants(&lines, &mut mutants);
     mutants.retain(|mutant| mutant.before != mutant.after);
     mutants.sort_by_key(|mutant| mutant.line);
     let mut seen = BTreeSet::new();

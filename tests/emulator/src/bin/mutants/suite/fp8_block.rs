@@ -1,7 +1,6 @@
 //! The FP8 product.
 
-use super::hostile::ROW_FAULTS;
-use super::{Launch as AnyLaunch, first_complaint};
+use super::{Launch as AnyLaunch, first_complaint, hostile};
 use expert_gemm::abi::Variant;
 use expert_gemm::{Device, ElementType};
 use expert_gemm_tests::gpu::UNTOUCHED;
@@ -20,7 +19,7 @@ pub(super) fn complaint(kernel: &Variant) -> Option<String> {
 
 /// Cheap ones first: most faults show in any problem.
 const LAUNCHES: [fn(ElementType) -> Vec<Launch>; 8] =
-    [narrow, hostile, aligned, skewed, wide, deep, crowded, panels];
+    [narrow, broken_tables, aligned, skewed, wide, deep, crowded, panels];
 
 fn spec(output: ElementType, experts: usize, n: usize, k: usize, seed: u64) -> Spec {
     Spec { output, experts, n, k, seed, ..Spec::PLAIN }
@@ -79,7 +78,8 @@ fn deep(output: ElementType) -> Vec<Launch> {
     ]
 }
 
-/// More experts than a warp has lanes, most of them with few rows, laid out in any order with gaps.
+/// More experts than a warp has lanes, most of them with few rows, laid out in any order with gaps; then two that
+/// overlap.
 fn crowded(output: ElementType) -> Vec<Launch> {
     let spec = Spec {
         total_rows: 100,
@@ -88,7 +88,10 @@ fn crowded(output: ElementType) -> Vec<Launch> {
         ..spec(output, 70, 128, 128, 8)
     };
     let problem = spec.build();
-    vec![Launch { tables: problem.tables(), problem, sm_count: 4, overlap: false }]
+    let mut overlapping = packed(Spec { seed: 9, ..spec }, &hostile::crowd(spec.experts), 4);
+    hostile::overlap_far(&mut overlapping.tables);
+    overlapping.overlap = true;
+    vec![Launch { tables: problem.tables(), problem, sm_count: 4, overlap: false }, overlapping]
 }
 
 /// More row blocks than a panel has, so that the last panel is shorter.
@@ -97,14 +100,14 @@ fn panels(output: ElementType) -> Vec<Launch> {
 }
 
 /// One broken entry in each launch.
-fn hostile(output: ElementType) -> Vec<Launch> {
+fn broken_tables(output: ElementType) -> Vec<Launch> {
     let launch = |(i, fault): (usize, &fn(&mut Tables))| {
         let mut launch = packed(spec(output, 5, 128, 128, 20 + i as u64), &[3; 5], 4);
         fault(&mut launch.tables);
         launch.overlap = true;
         launch
     };
-    ROW_FAULTS.iter().enumerate().map(launch).collect()
+    hostile::ROW_FAULTS.iter().enumerate().map(launch).collect()
 }
 
 fn check(device: &Device, launch: &Launch) -> Result<(), String> {

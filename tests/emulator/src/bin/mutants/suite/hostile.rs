@@ -24,13 +24,18 @@ pub(super) const ROW_FAULTS: [fn(&mut Tables); 13] = [
 ];
 
 /// What may be wrong with scales.
-const SCALE_FAULTS: [fn(&mut MxTables); 5] = [
+const SCALE_FAULTS: [fn(&mut MxTables); 8] = [
     |t| t.scale_offsets[1] = -128,
     |t| t.scale_offsets[2] += 64,
+    |t| t.scale_offsets[2] += 1,
     |t| t.scale_offsets[3] = t.scale_offsets[4] + 128,
     // Scales of two groups, without and with a row that they share.
     |t| t.scale_offsets[4] = t.scale_offsets[0],
     |t| (t.groups.offsets[2], t.scale_offsets[2]) = (t.groups.offsets[3] - 1, t.scale_offsets[3]),
+    // A refused group shares no scales.
+    |t| (t.groups.offsets[1], t.scale_offsets[1]) = (-1, t.scale_offsets[2]),
+    // Two groups that both end with all tensors.
+    |t| (t.groups.offsets[0], t.scale_offsets[0]) = (t.groups.offsets[4], t.scale_offsets[4]),
 ];
 
 /// The same launch with each of the faults in its tables.
@@ -42,4 +47,14 @@ pub(super) fn launches<P>(launch: impl Fn() -> Launch<P, MxTables>) -> Vec<Launc
     };
     let rows = ROW_FAULTS.iter().map(|fault| with(&|tables| fault(&mut tables.groups)));
     rows.chain(SCALE_FAULTS.iter().map(|fault| with(fault))).collect()
+}
+
+/// Rows of so many experts, few and none. Those of 38 and 52, which have three, are for [`overlap_far`].
+pub(super) fn crowd(experts: usize) -> Vec<u32> {
+    (0..experts).map(|expert| [0, 1, 0, 3, 2, 0, 1][expert % 7]).collect()
+}
+
+/// Lets two groups overlap, neither of which is among the first 32, that a warp looks at together.
+pub(super) fn overlap_far(tables: &mut Tables) {
+    tables.offsets[38] = tables.offsets[52];
 }

@@ -21,7 +21,7 @@ pub(super) fn complaint(kernel: &'static Variant) -> Option<String> {
         Arch::Sm100f => blackwell,
     };
     let make = Make { kernel };
-    let groups = [mixed, of_this_kernel, broken_tables, scales, crowded];
+    let groups = [mixed, of_this_kernel, broken_tables, scales, crowded, panels];
     let launches = groups.into_iter().flat_map(|group| group(make));
     first_complaint(kernel, launches, |device, launch| check(kernel, device, launch))
 }
@@ -123,10 +123,19 @@ fn scales(make: Make) -> Vec<Launch> {
     kinds.map(launch).into()
 }
 
-/// More experts than a warp has lanes, most of them with few rows.
+/// More experts than a warp has lanes, most of them with few rows; then two of them overlap.
 fn crowded(make: Make) -> Vec<Launch> {
-    let rows: Vec<u32> = (0..70).map(|expert| [0, 1, 0, 3, 2, 0, 1][expert % 7]).collect();
-    vec![make.packed([128, 128], &rows, 4)]
+    let launch = || make.packed([128, 128], &hostile::crowd(70), 4);
+    let mut overlapping = Launch { overlap: true, ..launch() };
+    hostile::overlap_far(&mut overlapping.tables.groups);
+    vec![launch(), overlapping]
+}
+
+/// More row blocks than a panel has, so that the last panel is shorter.
+fn panels(make: Make) -> Vec<Launch> {
+    let mut rows = vec![0; 17];
+    rows[0] = 16 * make.kernel.tile[0] + 5;
+    vec![make.packed([512, 128], &rows, 4)]
 }
 
 /// One broken entry in each launch.

@@ -2,16 +2,19 @@
 
 use super::{Launch as AnyLaunch, first_complaint, hostile};
 use expert_gemm::abi::Variant;
-use expert_gemm::{Device, ScaleRule};
+use expert_gemm::{Device, ElementType, ScaleRule};
 use expert_gemm_tests::guarded::Around;
 use expert_gemm_tests::mx::VECTOR;
-use expert_gemm_tests::mx::inputs::Inputs;
+use expert_gemm_tests::mx::inputs::{Inputs, narrow};
 use expert_gemm_tests::mx::quant_device::DeviceQuant;
 use expert_gemm_tests::mx::quant_problem::{QuantProblem, QuantSpec};
 use expert_gemm_tests::mx::routing::{MxRouting, MxTables};
 use expert_gemm_tests::mx::vectors;
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::{Layout, Routing};
+
+/// Rows of a piece of work.
+const RUN: usize = 8;
 
 type Launch = AnyLaunch<QuantProblem, MxTables>;
 
@@ -33,27 +36,40 @@ fn packed(kernel: &Variant, spec: QuantSpec, rows: &[u32]) -> Launch {
     launch(kernel, spec, MxRouting::packed(Routing::packed(rows.to_vec())))
 }
 
-/// For each rule, the published vectors, and every kind of values in every row of a piece of work, those at the edges of
-/// the rules more often.
+/// For each rule: one element in each place that decides about its block's scale, by its lowest bit, among numbers only
+/// and beside infinities; the published vectors; and every kind of values in every row of a piece of work.
 fn special(kernel: &Variant) -> Vec<Launch> {
+    const K: usize = VECTOR * VECTOR;
     let blocks: Vec<_> = vectors::all().into_iter().filter(|v| v.input == kernel.input).collect();
-    // Eleven kinds meet the eight rows of a piece in every combination.
-    let kinds = [&Inputs::ALL[..], &[Inputs::Edges, Inputs::WithInf]].concat();
     let launch = |rule| {
-        let rows = blocks.len() + 2 * 8 * kinds.len();
-        let spec = QuantSpec { k: 1024, rule, ..QuantSpec::PLAIN };
+        let rows = 2 * RUN + blocks.len() + 2 * RUN * Inputs::ALL.len();
+        let spec = QuantSpec { k: K, rule, ..QuantSpec::PLAIN };
         let mut launch = packed(kernel, spec, &[rows as u32]);
-        let (special, drawn) = launch.problem.input.split_at_mut(blocks.len() * spec.k);
-        for (row, vector) in special.chunks_mut(spec.k).zip(&blocks) {
+        let (deciding, others) = launch.problem.input.split_at_mut(2 * RUN * K);
+        for (row, elements) in deciding.chunks_mut(K).enumerate() {
+            decided(elements, kernel.input, row >= RUN);
+        }
+        let (published, drawn) = others.split_at_mut(blocks.len() * K);
+        for (row, vector) in published.chunks_mut(K).zip(&blocks) {
             row.as_chunks_mut::<VECTOR>().0.fill(vector.elements);
         }
         let rng = &mut Rng::new(rule as u64);
-        for (row, inputs) in drawn.chunks_mut(spec.k).zip(kinds.iter().cycle()) {
+        for (row, inputs) in drawn.chunks_mut(K).zip(Inputs::ALL.iter().cycle()) {
             inputs.fill(rng, kernel.input, row);
         }
         launch
     };
     ScaleRule::ALL.map(launch).into()
+}
+
+/// Block `i` has the smallest number above 1.75, from where on scales are rounded up, as its element `i`. Every fifth block
+/// of those `with_infinities` has one instead.
+fn decided(row: &mut [u16], input: ElementType, with_infinities: bool) {
+    row.fill(narrow(0.25, input));
+    for (i, block) in row.chunks_mut(VECTOR).enumerate() {
+        let infinite = with_infinities && i % 5 == 0;
+        block[i] = if infinite { narrow(f32::INFINITY, input) } else { narrow(1.75, input) + 1 };
+    }
 }
 
 /// Row counts around the edges of a piece of work and of an atom of scales, in any order with gaps; rows of fewer blocks
@@ -66,14 +82,22 @@ fn shapes(kernel: &Variant) -> Vec<Launch> {
         let spec = QuantSpec { k, seed: 0x15 + k as u64, ..QuantSpec::PLAIN };
         launch(kernel, spec, routing)
     };
+    // Groups that begin where a piece does: it is the only one of the CTA's that needs them.
+    let spec = QuantSpec { k: 1152, ..QuantSpec::PLAIN };
+    let whole = packed(kernel, spec, &[8, 16, 8, 5]);
     let many: &[u32] = &[1, 7, 8, 9, 0, 127, 128, 129, 16, 31, 33];
-    [(128, many), (256, many), (1024, &[9, 20]), (1152, &[3, 17]), (2176, &[12])].map(launch).into()
+    let shapes = [(128, many), (256, many), (1024, &[9, 20]), (1152, &[3, 17]), (2176, &[12])];
+    shapes.map(launch).into_iter().chain([whole]).collect()
 }
 
-/// More experts than a CTA has threads.
+/// More experts than a CTA has threads; then rows of two of them overlap, or scales.
 fn crowded(kernel: &Variant) -> Vec<Launch> {
-    let rows: Vec<u32> = (0..300).map(|expert| [0, 1, 0, 3, 2, 0, 1][expert % 7]).collect();
-    vec![packed(kernel, QuantSpec { k: 128, ..QuantSpec::PLAIN }, &rows)]
+    let spec = QuantSpec { k: 128, ..QuantSpec::PLAIN };
+    let launch = || packed(kernel, spec, &hostile::crowd(300));
+    let [mut rows, mut scales] = [launch(), launch()].map(|l| Launch { overlap: true, ..l });
+    hostile::overlap_far(&mut rows.tables.groups);
+    scales.tables.scale_offsets[38] = scales.tables.scale_offsets[52];
+    vec![launch(), rows, scales]
 }
 
 /// Few rows behind many of nobody: blocks beyond the first hundreds ask whose the rows are before they load. Of the last
