@@ -17,11 +17,13 @@ pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
 fn dropped(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     let line = &lines[i];
     // Allocations are not asynchronous (PTX ISA 9.7.16.6.1): no fence has to come between one and another thread.
-    let near = |opcode: &str, lines: &[Line<'_>]| lines.iter().any(|line| line.is(opcode));
+    let is_tensor = |line: &&Line<'_>| line.is("tcgen05.") && !line.is("tcgen05.fence");
+    let last = lines[..i].iter().rev().take(12).find(is_tensor);
+    let next = lines[i + 1..].iter().take(2).find(is_tensor);
     let only_allocations = line.is("tcgen05.fence")
-        && (near("tcgen05.alloc", &lines[i.saturating_sub(9)..i])
+        && (last.is_some_and(|last| last.is("tcgen05.alloc") || last.is("tcgen05.relinquish"))
             || line.is("tcgen05.fence::after")
-                && near("tcgen05.dealloc", &lines[i..lines.len().min(i + 3)]));
+                && next.is_some_and(|next| next.is("tcgen05.dealloc")));
     if only_allocations {
         return;
     }

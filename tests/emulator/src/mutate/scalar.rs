@@ -51,12 +51,11 @@ fn operands(line: &Line<'_>, to: &mut Vec<Mutant>) {
         let [d, a, b, c] = line.operands[..] else { return };
         to.push(replace(line, "sum-operands", line.with_operands(&[d, a, c, b])));
     }
-    // 1 is chosen for being different from 0.
+    // Of a number and 0, always 0. 1 makes a predicate, which other faults turn round.
     if line.is("selp.") {
         for operand in [1, 2] {
-            if let Ok(constant @ 2..) = line.operands[operand].parse::<i64>() {
-                let other = (constant * 2).to_string();
-                to.push(replace(line, "selected", line.with_operand(operand, &other)));
+            if line.operands[operand].parse::<i64>().is_ok_and(|constant| constant > 1) {
+                to.push(replace(line, "selected", line.with_operand(operand, "0")));
             }
         }
     }

@@ -8,6 +8,7 @@ mod report;
 mod suite;
 
 use child::{Fate, Job};
+use expert_gemm::abi::{Op, Variant};
 use expert_gemm::ptx::PtxModule;
 use ptx_emulator::mutate::{self, Mutant};
 use report::Score;
@@ -17,8 +18,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Mutants of one kind.
-const PER_KIND: usize = 8;
+/// Mutants of one kind, at most: the quantisers have fewer kinds, and their suites take a fraction of the others' time.
+fn per_kind(module: &PtxModule) -> usize {
+    let quantises = |kernel: &Variant| kernel.op == Op::Mxfp8GroupedQuant;
+    let kernel = suite::kernels().find(|kernel| kernel.module == module.name);
+    if kernel.is_some_and(quantises) { 16 } else { 8 }
+}
 
 struct Options {
     kernel: Option<String>,
@@ -107,7 +112,7 @@ fn chosen(options: &Options, ptx: &PtxModule, share: Option<usize>) -> Vec<(Stri
     if let Some(only) = &options.only {
         return all.into_iter().filter(|(name, _)| name.starts_with(only.as_str())).collect();
     }
-    let selected = if options.all { all } else { mutate::select(&all, PER_KIND, 1) };
+    let selected = if options.all { all } else { mutate::select(&all, per_kind(ptx), 1) };
     match share {
         Some(count) => mutate::sample(selected, count, options.seed),
         None => selected,

@@ -21,7 +21,8 @@ pub(super) fn complaint(kernel: &'static Variant) -> Option<String> {
         Arch::Sm100f => blackwell,
     };
     let make = Make { kernel };
-    let groups = [mixed, of_this_kernel, broken_tables, scales, crowded, panels];
+    // Cheap ones first: most faults show in any problem.
+    let groups = [mixed, scales, broken_tables, crowded, of_this_kernel, panels];
     let launches = groups.into_iter().flat_map(|group| group(make));
     first_complaint(kernel, launches, |device, launch| check(kernel, device, launch))
 }
