@@ -140,6 +140,16 @@ impl Device {
         Ok(Self::with_driver(Cuda::open(ordinal)?))
     }
 
+    /// Opens the device whose primary context is current on the calling thread: the one that `cudaSetDevice`
+    /// chose.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CurrentContext`], and as [`open`](Self::open).
+    pub fn open_current() -> Result<Self> {
+        Ok(Self::with_driver(Cuda::open_current()?))
+    }
+
     /// A device behind any implementation of [`Driver`].
     pub fn with_driver(driver: Arc<dyn Driver>) -> Self {
         let shared = Shared { driver, kernels: Mutex::default(), modules: Mutex::default() };

@@ -1,6 +1,5 @@
-//! Everything that this crate can refuse, as one enum.
-//! Every variant carries its facts as fields, so that a service can act on them, and displays as one
-//! sentence that names the tensor or field, what was given, what is allowed, and what to do.
+//! Everything that this crate can refuse, as one enum. Every variant carries its facts as fields, so that a service
+//! can act on them, and displays as one sentence: the tensor or field, what was given, what is allowed, what to do.
 
 use crate::{abi::ElementType, device::Version};
 
@@ -67,7 +66,6 @@ pub enum Error {
         /// The tensor.
         tensor: &'static str,
     },
-    // ---- the tensors of a call ----------------------------------------------------------------
     /// A tensor has another element type.
     #[error("`{tensor}` holds {}, but {} is needed: convert it before the call", given.name(), expected.name())]
     WrongElementType {
@@ -236,7 +234,6 @@ pub enum Error {
         /// The shape needed, in words.
         layout: &'static str,
     },
-    // ---- the machine --------------------------------------------------------------------------
     /// The CUDA driver library cannot be opened.
     #[error(
         "no CUDA driver was found (tried {tried}): install the NVIDIA driver, or use the CPU backend `expert_gemm::cpu`"
@@ -312,7 +309,6 @@ pub enum Error {
         /// The device at hand.
         have: String,
     },
-    // ---- kernels as PTX -----------------------------------------------------------------------
     /// The PTX is newer than the driver's compiler.
     #[error(
         "module `{module}` is PTX {ptx}, but the driver (CUDA {driver}) compiles up to {max}: update the NVIDIA driver"
@@ -399,7 +395,12 @@ pub enum Error {
         /// The kernel.
         symbol: String,
     },
-    // ---- order of calls -----------------------------------------------------------------------
+    /// The calling thread's current context is none, or not the primary one of its device.
+    #[error("the current CUDA context is {given}: call `cudaSetDevice`, or open by number")]
+    CurrentContext {
+        /// What it is, in words.
+        given: &'static str,
+    },
     /// The stream is being captured into a graph, where this is not possible.
     #[error("`{operation}` cannot run while its stream is being captured: {remedy}")]
     Capturing {
@@ -438,7 +439,6 @@ pub enum Error {
         /// What is allowed, in words.
         allowed: &'static str,
     },
-    // ---- what the driver answers --------------------------------------------------------------
     /// The device has no memory left. Nothing changed; a smaller request may succeed.
     #[error(
         "{requested_bytes} bytes of device memory are not to be had: free memory, or ask for less"

@@ -135,7 +135,7 @@
 //! # Errors
 //!
 //! Nothing here panics. Every refusal is an [`Error`] that names the tensor or field, what was given, what is
-//! allowed and what to do, and comes before anything is launched. After a kernel has faulted,
+//! allowed and what to do, and comes before anything is launched; [`Error::kind`] sorts them. After a kernel has faulted,
 //! [`Device::is_poisoned`] says so and every call answers [`Error::Poisoned`].
 //!
 //! # Features
@@ -165,6 +165,7 @@ pub mod cpu;
 pub mod device;
 pub mod driver;
 mod error;
+mod error_kind;
 #[cfg(test)]
 mod made_up;
 mod memory;
@@ -179,6 +180,7 @@ pub use cpu::{HostInput, HostMxTensors, HostOutput, HostQuantTensors, HostTensor
 pub use device::{Device, DeviceInfo, EventHandle, GraphHandle, Kernel, StreamHandle, Version};
 pub use driver::{Driver, Stream};
 pub use error::{Error, Result};
+pub use error_kind::ErrorKind;
 pub use expert_gemm_kernels::abi;
 pub use expert_gemm_kernels::abi::{ElementType, GroupStatus, ScaleRule};
 pub use memory::{DeviceBuffer, Plain};

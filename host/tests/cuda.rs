@@ -333,3 +333,11 @@ fn devices_that_are_not_there_are_named() {
     assert_eq!(Cuda::open(count).map(drop), Err(Error::DeviceOrdinal { given: count, count }));
     assert_eq!(Cuda::open(-1).map(drop), Err(Error::DeviceOrdinal { given: -1, count }));
 }
+
+#[test]
+fn no_context_is_current_after_a_call() {
+    let Some(gpu) = device() else { return };
+    gpu.synchronize().expect("a healthy device");
+    let none = Device::open_current().expect_err("nobody has made a context current");
+    assert_eq!(none, Error::CurrentContext { given: "none" });
+}

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod artifacts;
 mod build_ptx;
 mod bundle;
+mod capi;
 mod cfg;
 mod demo;
 mod doctor;
@@ -60,6 +62,9 @@ enum Command {
     /// Measure the kernels on this machine
     #[command(disable_help_flag = true)]
     Bench(demo::Args),
+    /// Draw the plots of docs/plots from the records of measurements
+    #[command(disable_help_flag = true)]
+    Plot(demo::Args),
     /// Ask this machine's GPU, one tile for each, whether what the kernels assume about it is so
     #[command(disable_help_flag = true)]
     Selftest(selftest::Args),
@@ -67,6 +72,8 @@ enum Command {
     Emulate(emulate::Args),
     /// Count how many deliberate faults of the shipped kernels the emulator finds
     Mutants(mutants::Args),
+    /// Build the C library, and run its examples and the tests of the Python package
+    Capi,
     /// Collect the test and benchmark programs for a GPU machine that has no cargo
     Bundle(bundle::Args),
 }
@@ -85,9 +92,11 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Demo(args) => demo::run("demo", &args),
         Command::Bench(args) => demo::run("bench", &args),
+        Command::Plot(args) => demo::run("plot", &args),
         Command::Selftest(args) => return selftest::run(&args),
         Command::Emulate(args) => emulate::run(&args),
         Command::Mutants(args) => mutants::run(&args),
+        Command::Capi => capi::c_examples().and_then(|()| capi::python()),
         Command::Bundle(args) => bundle::run(&args),
     };
     match result {

@@ -70,3 +70,34 @@ fn reason(kernel: &str, name: &str) -> Option<&'static str> {
         (listed == name).then(|| reason.trim_end_matches(['|', ' ']))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite;
+
+    #[test]
+    fn every_listed_reason_is_found_by_kernel_and_name() {
+        let mut sections = SURVIVORS.split("\n## ");
+        let before = sections.next().unwrap_or_default();
+        assert!(!before.contains("\n| `"), "a row stands outside of the kernels' sections");
+        let mut found = 0;
+        for section in sections {
+            let kernel = section.lines().next().unwrap_or_default();
+            assert!(suite::kernels().any(|variant| variant.module == kernel), "{kernel}");
+            for row in section.lines().filter_map(|line| line.strip_prefix("| `")) {
+                let name = row.split('`').next().unwrap_or_default();
+                assert!(reason(kernel, name).is_some_and(|reason| !reason.is_empty()), "{name}");
+                found += 1;
+            }
+        }
+        assert!(found > 0);
+    }
+
+    #[test]
+    fn of_a_few_mutants_one_may_survive_but_of_forty_only_two() {
+        let enough = |killed, tried| Score { killed, tried }.is_enough();
+        assert!(enough(6, 7) && !enough(5, 7));
+        assert!(enough(38, 40) && !enough(37, 40));
+    }
+}
