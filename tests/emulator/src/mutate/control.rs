@@ -1,7 +1,7 @@
 //! Faults of control: bounds off by one, guards dropped, choices turned round.
 
 use super::line::Line;
-use super::{Mutant, drop_line, replace};
+use super::{Mutant, drop_line, readers, replace};
 
 pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
     for (i, line) in lines.iter().enumerate() {
@@ -77,7 +77,7 @@ fn choices(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
         && lines[i - 1].operands[0]
             .strip_prefix("{_, ")
             .is_some_and(|register| register.trim_end_matches('}') == line.operands[1]);
-    if uniform || upper_half || is_dead(lines, line) {
+    if uniform || upper_half || readers(lines, line).next().is_none() {
         return;
     }
     if line.is("selp.") {
@@ -96,15 +96,4 @@ fn choices(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     if line.is("not.b32") {
         to.push(replace(line, "vote", line.with_opcode("mov.b32")));
     }
-}
-
-/// Whether nothing in the kernel reads what a line computes.
-fn is_dead(lines: &[Line<'_>], line: &Line<'_>) -> bool {
-    let Some(&register) = line.operands.first() else { return false };
-    let names = |text: &str| {
-        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '%').any(|word| word == register)
-    };
-    !lines
-        .iter()
-        .any(|other| other.entry == line.entry && other.index != line.index && names(other.text))
 }

@@ -151,6 +151,20 @@ fn neighbour<'a, 'b>(
     lines[i + 1..].iter().take(within).find(|line| fits(line))
 }
 
+/// The other lines of the kernel that name the register which a line writes first.
+fn readers<'a, 'b>(
+    lines: &'a [Line<'b>],
+    line: &'a Line<'b>,
+) -> impl Iterator<Item = &'a Line<'b>> {
+    let register = line.operands.first().copied().unwrap_or_default();
+    let names = move |text: &str| {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '%').any(|word| word == register)
+    };
+    lines.iter().filter(move |other| {
+        other.entry == line.entry && other.index != line.index && names(other.text)
+    })
+}
+
 /// A mutant that leaves a line out.
 fn drop_line(line: &Line, kind: &'static str) -> Mutant {
     replace(line, kind, String::new())

@@ -1,8 +1,8 @@
 //! Runs suites on mutants of the shipped kernels: `mutants [--kernel NAME] [--sample N] [--seed S] [--only NAME] [--all]`.
 //!
 //! Each mutant runs in a child process, because a fault may well keep a launch from ending, or break the emulator
-//! itself. The last line is `mutants: killed K of N`; the exit status says whether that is enough, of each kernel and of
-//! all.
+//! itself. The last line is `mutants: killed K of N, and E equivalent`; the exit status says whether that is enough, of
+//! each kernel and of all.
 
 mod child;
 mod report;

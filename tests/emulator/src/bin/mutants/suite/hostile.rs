@@ -5,7 +5,7 @@ use expert_gemm_tests::mx::routing::MxTables;
 use expert_gemm_tests::routing::Tables;
 
 /// What may be wrong with rows.
-pub(super) const ROW_FAULTS: [fn(&mut Tables); 13] = [
+pub(super) const ROW_FAULTS: [fn(&mut Tables); 15] = [
     |t| t.sizes[1][0] = -1,
     |t| t.sizes[2][0] = i32::MIN,
     |t| t.offsets[1] = -1,
@@ -21,10 +21,12 @@ pub(super) const ROW_FAULTS: [fn(&mut Tables); 13] = [
     // A refused group overlaps nothing.
     |t| (t.sizes[1][1], t.offsets[1]) = (-1, t.offsets[2]),
     |t| (t.sizes[1][2], t.offsets[1]) = (-1, t.offsets[2]),
+    |t| (t.sizes[1][0], t.offsets[1]) = (-1, t.offsets[2] + 2),
+    |t| t.offsets[1] = t.offsets[4] + 1,
 ];
 
 /// What may be wrong with scales.
-const SCALE_FAULTS: [fn(&mut MxTables); 8] = [
+const SCALE_FAULTS: [fn(&mut MxTables); 10] = [
     |t| t.scale_offsets[1] = -128,
     |t| t.scale_offsets[2] += 64,
     |t| t.scale_offsets[2] += 1,
@@ -32,8 +34,10 @@ const SCALE_FAULTS: [fn(&mut MxTables); 8] = [
     // Scales of two groups, without and with a row that they share.
     |t| t.scale_offsets[4] = t.scale_offsets[0],
     |t| (t.groups.offsets[2], t.scale_offsets[2]) = (t.groups.offsets[3] - 1, t.scale_offsets[3]),
-    // A refused group shares no scales.
+    // A refused group shares no scales, and no rows.
     |t| (t.groups.offsets[1], t.scale_offsets[1]) = (-1, t.scale_offsets[2]),
+    |t| (t.groups.offsets[1], t.scale_offsets[1]) = (t.groups.offsets[2], t.scale_offsets[2] + 1),
+    |t| (t.groups.offsets[1], t.scale_offsets[1]) = (t.groups.offsets[2], t.scale_offsets[4] + 128),
     // Two groups that both end with all tensors.
     |t| (t.groups.offsets[0], t.scale_offsets[0]) = (t.groups.offsets[4], t.scale_offsets[4]),
 ];

@@ -110,18 +110,31 @@ fn late(kernel: &Variant) -> Vec<Launch> {
     vec![launch(kernel, spec, MxRouting::packed(rows))]
 }
 
-/// Rows that many groups claim, small ones and large ones: each of them gets their scales.
+/// Rows that many groups claim, small ones and large ones: each of them gets their scales. Then some of the groups are
+/// refused, each for another reason, and get none.
 fn shared(kernel: &Variant) -> Vec<Launch> {
-    let rows_per_expert: Vec<u32> = (0..40).map(|expert| [3, 20, 0, 150, 7][expert % 5]).collect();
+    let rows_per_expert: Vec<u32> = (0..40).map(|expert| [3, 20, 0, 168, 7][expert % 5]).collect();
     let first_row: Vec<u32> = (0..40).map(|expert| expert * 29 % 101).collect();
-    let rows = Routing { rows_per_expert, first_row, rows: 251 };
+    let rows = Routing { rows_per_expert, first_row, rows: 101 + 168 };
     let spec = QuantSpec { k: 256, ..QuantSpec::PLAIN };
-    vec![Launch { overlap: true, ..launch(kernel, spec, MxRouting::packed(rows)) }]
+    let launch = || launch(kernel, spec, MxRouting::packed(rows.clone()));
+    let mut refused = launch();
+    let MxTables { groups, scale_offsets } = &mut refused.tables;
+    groups.sizes[1][0] = -1;
+    groups.offsets[6] = -1;
+    groups.offsets[11] = rows.rows as i32 - 19;
+    groups.sizes[16][2] += 128;
+    scale_offsets[21] += 1;
+    scale_offsets[26] = refused.problem.routing.scale_rows as i32;
+    [launch(), refused].map(|launch| Launch { overlap: true, ..launch }).into()
 }
 
-/// One broken entry in each launch.
+/// One broken entry in each launch; then a pair of groups that overlap, of so few that one CTA looks at all.
 fn broken_tables(kernel: &Variant) -> Vec<Launch> {
-    hostile::launches(|| packed(kernel, QuantSpec { k: 128, ..QuantSpec::PLAIN }, &[10; 5]))
+    let packed = |rows| packed(kernel, QuantSpec { k: 128, ..QuantSpec::PLAIN }, rows);
+    let mut few = Launch { overlap: true, ..packed(&[10; 4]) };
+    few.tables.groups.offsets[1] += 1;
+    hostile::launches(|| packed(&[10; 5])).into_iter().chain([few]).collect()
 }
 
 fn check(device: &Device, launch: &Launch) -> Result<(), String> {
