@@ -42,15 +42,16 @@ const SCALE_FAULTS: [fn(&mut MxTables); 10] = [
     |t| (t.groups.offsets[0], t.scale_offsets[0]) = (t.groups.offsets[4], t.scale_offsets[4]),
 ];
 
-/// The same launch with each of the faults in its tables.
+/// The same launch with each of the faults in its tables, and with one of which nobody asks.
 pub(super) fn launches<P>(launch: impl Fn() -> Launch<P, MxTables>) -> Vec<Launch<P, MxTables>> {
     let with = |fault: &dyn Fn(&mut MxTables)| {
         let mut launch = launch();
         fault(&mut launch.tables);
         Launch { overlap: true, ..launch }
     };
+    let unasked = Launch { has_status: false, ..with(&SCALE_FAULTS[0]) };
     let rows = ROW_FAULTS.iter().map(|fault| with(&|tables| fault(&mut tables.groups)));
-    rows.chain(SCALE_FAULTS.iter().map(|fault| with(fault))).collect()
+    rows.chain(SCALE_FAULTS.iter().map(|fault| with(fault))).chain([unasked]).collect()
 }
 
 /// Rows of so many experts, few and none. Those of 38 and 52, which have three, are for [`overlap_far`].
