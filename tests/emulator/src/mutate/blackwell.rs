@@ -15,6 +15,16 @@ pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
 
 /// Lines whose absence must be noticed. Giving up the permit to allocate is only for others.
 fn dropped(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
+    const DROPPED: [(&str, &str); 8] = [
+        ("tcgen05.fence::before", "drop-tensor-fence-before"),
+        ("tcgen05.fence::after", "drop-tensor-fence-after"),
+        ("tcgen05.wait::", "drop-tensor-wait"),
+        ("tcgen05.commit", "drop-tensor-commit"),
+        ("tcgen05.dealloc", "drop-dealloc"),
+        ("tcgen05.alloc", "drop-alloc"),
+        ("tcgen05.cp", "drop-scale-copy"),
+        ("tcgen05.mma", "drop-product"),
+    ];
     let line = &lines[i];
     // Allocations are not asynchronous (PTX ISA 9.7.16.6.1): no fence has to come between one and another thread.
     let is_tensor = |line: &&Line<'_>| line.is("tcgen05.") && !line.is("tcgen05.fence");
@@ -27,16 +37,6 @@ fn dropped(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     if only_allocations {
         return;
     }
-    const DROPPED: [(&str, &str); 8] = [
-        ("tcgen05.fence::before", "drop-tensor-fence-before"),
-        ("tcgen05.fence::after", "drop-tensor-fence-after"),
-        ("tcgen05.wait::", "drop-tensor-wait"),
-        ("tcgen05.commit", "drop-tensor-commit"),
-        ("tcgen05.dealloc", "drop-dealloc"),
-        ("tcgen05.alloc", "drop-alloc"),
-        ("tcgen05.cp", "drop-scale-copy"),
-        ("tcgen05.mma", "drop-product"),
-    ];
     for (opcode, kind) in DROPPED {
         if line.is(opcode) {
             to.push(drop_line(line, kind));

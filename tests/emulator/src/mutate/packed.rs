@@ -106,7 +106,7 @@ fn lanes(lines: &[Line<'_>], line: &Line<'_>, to: &mut Vec<Mutant>) {
     }
     if line.is("vote.sync.ballot") {
         let mut push = |kind, votes| {
-            to.push(replace(line, kind, format!("\tmov.b32 {}, {votes};", line.operands[0])))
+            to.push(replace(line, kind, format!("\tmov.b32 {}, {votes};", line.operands[0])));
         };
         push("ballot-none", 0);
         // Where only none is told from some, the faults are those of the branch.

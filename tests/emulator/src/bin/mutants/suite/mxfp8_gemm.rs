@@ -108,7 +108,8 @@ fn deciding(make: Make, side: Side) -> Launch {
             let (byte, word) = (place / 2 % 4, place / 8);
             let row = word * 32 + place * 7 % 32;
             let scale = &mut scales[row * columns + block * 4 + byte];
-            *scale = if place % 2 == 0 { scale_atoms::ONE + 20 } else { scale_atoms::ONE - 20 };
+            *scale =
+                if place.is_multiple_of(2) { scale_atoms::ONE + 20 } else { scale_atoms::ONE - 20 };
         }
     }
     launch
