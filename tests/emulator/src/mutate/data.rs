@@ -114,9 +114,8 @@ fn copies(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     }
     if line.is("cp.async.ca") && line.operands.len() == 4 {
         let [to_address, from, size, read] = line.operands[..] else { return };
-        let constant = lines[..i].last().is_some_and(|before| {
-            before.is("mov.b32") && before.operands[0] == read && before.operands[1] == size
-        });
+        let written = lines[..i].iter().rev().find(|line| line.operands.first() == Some(&read));
+        let constant = written.is_some_and(|line| line.is("mov.b32") && line.operands[1] == size);
         // Saying that all bytes are read is what leaving the number out says.
         if !constant {
             let whole = line.with_operands(&[to_address, from, size]);

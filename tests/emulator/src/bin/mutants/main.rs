@@ -111,7 +111,8 @@ fn modules(options: &Options) -> Result<Vec<PtxModule>, String> {
 fn chosen(options: &Options, ptx: &PtxModule, share: Option<usize>) -> Vec<(String, Mutant)> {
     let all = mutate::all(&ptx.text);
     if let Some(only) = &options.only {
-        return all.into_iter().filter(|(name, _)| name.starts_with(only.as_str())).collect();
+        let wanted = |name: &str| only.split(',').any(|begin| name.starts_with(begin));
+        return all.into_iter().filter(|(name, _)| wanted(name)).collect();
     }
     let selected = if options.all { all } else { mutate::select(&all, per_kind(ptx), 1) };
     match share {
