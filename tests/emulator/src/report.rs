@@ -38,6 +38,8 @@ pub enum ReportKind {
     PeerExited,
     /// `setmaxnreg`.
     Registers,
+    /// A division by zero, whose result nothing defines.
+    Division,
     /// `trap`.
     Trap,
     /// More instructions than the limit.
