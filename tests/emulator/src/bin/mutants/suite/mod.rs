@@ -2,6 +2,7 @@
 
 mod fp8_block;
 mod hostile;
+mod mxfp8_forms;
 mod mxfp8_gemm;
 mod mxfp8_quant;
 
