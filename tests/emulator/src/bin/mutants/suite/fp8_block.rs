@@ -43,6 +43,8 @@ fn narrow(output: ElementType) -> Vec<Launch> {
     launches.extend([8, 16, 32, 64, 65].map(same));
     // An odd number of blocks, the last of which is loaded behind the loop over pairs.
     launches.push(packed(spec(output, 4, 256, 384, 11), &[20, 9, 32, 16], 2));
+    // More blocks than the loops of the narrowest take at once.
+    launches.push(packed(spec(output, 4, 256, 640, 13), &[8, 3, 5, 8], 2));
     launches
 }
 
@@ -66,9 +68,12 @@ fn skewed(output: ElementType) -> Vec<Launch> {
         .into()
 }
 
-/// Whole tiles of 128 rows and the rest of one.
+/// Whole tiles of 128 rows and the rest of one; a rest of half a tile, in more columns than a cluster takes at once.
 fn wide(output: ElementType) -> Vec<Launch> {
-    vec![packed(spec(output, 2, 256, 128, 5), &[257, 128], 4)]
+    vec![
+        packed(spec(output, 2, 256, 128, 5), &[257, 128], 4),
+        packed(spec(output, 2, 384, 128, 14), &[64, 192], 4),
+    ]
 }
 
 /// The loops over four and over eight blocks, several tiles of each in one CTA, and what is left behind them.

@@ -47,7 +47,8 @@ impl Make {
         let spec = MxSpec { experts: routing.rows.experts(), output: self.kernel.output, ..spec };
         let rows = routing.rows.with_spare_rows(self.spare(spec.experts), 0);
         let problem = MxProblem::new(spec, MxRouting { rows, ..routing });
-        Launch { tables: problem.tables(), problem, sm_count, overlap: false, has_status: true }
+        let tables = problem.tables();
+        Launch::new(problem, tables, sm_count)
     }
 
     /// N and K of experts with these rows, one after the other.
@@ -136,10 +137,10 @@ fn crowded(make: Make) -> Vec<Launch> {
     vec![launch(), overlapping]
 }
 
-/// More row blocks than a panel has, so that the last panel is shorter.
+/// More row blocks than a panel has, so that the last panel is shorter; and rests of half a block.
 fn panels(make: Make) -> Vec<Launch> {
-    let mut rows = vec![0; 17];
-    rows[0] = 16 * make.kernel.tile[0] + 5;
+    let mut rows = vec![0; 20];
+    rows[..3].copy_from_slice(&[16 * make.kernel.tile[0] + 5, 64, 192]);
     vec![make.packed([512, 128], &rows, 4)]
 }
 

@@ -28,7 +28,8 @@ pub(super) fn complaint(kernel: &'static Variant) -> Option<String> {
 fn launch(kernel: &Variant, spec: QuantSpec, routing: MxRouting) -> Launch {
     let spec = QuantSpec { experts: routing.rows.experts(), input: kernel.input, ..spec };
     let problem = QuantProblem::new(spec, routing);
-    Launch { tables: problem.tables(), problem, sm_count: 2, overlap: false, has_status: true }
+    let tables = problem.tables();
+    Launch::new(problem, tables, 2)
 }
 
 /// Experts one after the other.
