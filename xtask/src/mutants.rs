@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// Seed of the sample
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Try the mutants whose names begin so
+    /// Try the mutants whose names begin so (several separated by commas)
     #[arg(long)]
     only: Option<String>,
     /// Try every mutant there is: thousands

@@ -92,6 +92,19 @@ impl ExactProblem {
     ///
     /// What the host crate refuses, or a fault of the kernel.
     pub fn run(&self) -> Result<Left> {
+        self.run_with(Some(self.status.tensor(ElementType::U32, &[1])?))
+    }
+
+    /// As [`run`](Self::run), without a status word.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_without_status(&self) -> Result<Left> {
+        self.run_with(None)
+    }
+
+    fn run_with(&self, status: Option<DeviceTensor<'_>>) -> Result<Left> {
         let shape = *self.prepared.plan().problem();
         let (nb, kb) = (shape.n / 128, shape.k / 128);
         let (rows, experts) = (shape.rows, shape.experts);
@@ -103,7 +116,7 @@ impl ExactProblem {
             scales_b: self.scales_b.tensor(ElementType::F32, &[experts, nb, kb])?,
             problem_sizes: self.problem_sizes.tensor(ElementType::I32, &[experts, 3])?,
             expert_offsets: self.expert_offsets.tensor(ElementType::I32, &[experts])?,
-            status: Some(self.status.tensor(ElementType::U32, &[1])?),
+            status,
         };
         self.prepared.launch(Stream::DEFAULT, &tensors)?;
         self.device.synchronize()?;

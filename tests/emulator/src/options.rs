@@ -7,9 +7,10 @@ use expert_gemm::DeviceInfo;
 pub enum Timing {
     /// At once.
     Early,
-    /// As late as can be seen: copies when nobody can go on without them, wgmma at the wait for its group.
+    /// As late as can be seen: copies when nobody can go on without them, wgmma at the wait for its group. Each wait for
+    /// an mbarrier gives up once before it succeeds.
     Late,
-    /// Any moment in between, and the warps in any order, from this seed.
+    /// Any moment in between, and the warps in any order, from this seed. Some waits for mbarriers give up.
     Random(u64),
 }
 

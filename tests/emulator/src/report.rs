@@ -34,10 +34,12 @@ pub enum ReportKind {
     TensorMap,
     /// The CTA left with asynchronous work outstanding.
     ExitOutstanding,
-    /// A CTA left while a peer may still touch its shared memory.
+    /// A CTA left while a peer or its commit may still touch its shared memory.
     PeerExited,
     /// `setmaxnreg`.
     Registers,
+    /// A division by zero, whose result nothing defines.
+    Division,
     /// `trap`.
     Trap,
     /// More instructions than the limit.

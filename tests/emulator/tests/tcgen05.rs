@@ -190,7 +190,7 @@ fn wrong_numbers_are_seen_in_the_output() {
 /// Faults that only a pair can have.
 #[test]
 fn guards_of_pairs() {
-    use ReportKind::{Barrier, Deadlock, Tcgen05, Unsupported};
+    use ReportKind::{Barrier, Deadlock, PeerExited, Tcgen05, Unsupported};
     let end =
         "barrier.cluster.arrive.aligned;\n    barrier.cluster.wait.aligned;\n    @%p1 bra END;";
     let cases: &[(&str, &str, &str, &[ReportKind])] = &[
@@ -217,6 +217,8 @@ fn guards_of_pairs() {
         ),
         ("too few bytes", "[%r40], 43008;", "[%r40], 42496;", &[]),
         ("rows of one CTA", "%r35, 0x10900000;", "%r35, 0x08900000;", &[Unsupported]),
+        // The last commit is known to have arrived, but not those before it at other barriers.
+        ("no wait for the last commits", &wait("%r26", "TAIL_WAIT"), "", &[PeerExited]),
         // The odd CTA gives its memory back, or leaves, while the even one multiplies from it.
         ("no meeting at the end", end, "@%p1 bra END;", &[]),
     ];

@@ -191,6 +191,16 @@ impl DeviceMx {
         })
     }
 
+    /// As [`run`](Self::run), without a status word.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_without_status(&self) -> Result<MxOutcome> {
+        let tensors = Mxfp8GroupedMmTensors { status: None, ..self.tensors() };
+        self.prepared.launch(Stream::DEFAULT, &tensors)?;
+        self.outcome()
+    }
+
     /// One launch on the default stream, and what it left behind.
     ///
     /// # Errors

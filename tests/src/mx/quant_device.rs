@@ -176,6 +176,16 @@ impl DeviceQuant {
         Ok(QuantOutcome { output, status: GroupStatus(self.status.download()?[0]), damage })
     }
 
+    /// As [`run`](Self::run), without a status word.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_without_status(&self) -> Result<QuantOutcome> {
+        let tensors = Mxfp8GroupedQuantTensors { status: None, ..self.tensors() };
+        self.prepared.launch(Stream::DEFAULT, &tensors)?;
+        self.outcome()
+    }
+
     /// One launch on the default stream, and what it left behind.
     ///
     /// # Errors

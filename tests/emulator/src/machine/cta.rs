@@ -30,7 +30,7 @@ pub(crate) struct Cta {
     pub(crate) live: u32,
     /// What its exiting threads knew.
     pub(crate) exit_clock: Clock,
-    /// Accesses of other CTAs to its shared memory.
+    /// The last accesses of other CTAs to its shared memory, and their last commits to each of its mbarriers.
     pub(crate) touched: BTreeMap<u32, Epoch>,
     pub(crate) tensor: TensorMemory,
 }

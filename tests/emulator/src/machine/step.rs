@@ -20,6 +20,9 @@ impl Cluster<'_> {
             }
             Op::Bin { op, ty, d, a, b } => {
                 let (a, b) = (self.row(w, *a), self.row(w, *b));
+                if matches!(op, Bin::Div | Bin::Rem) && ty.kind != Kind::Float {
+                    self.check_divisors(inst, lanes, &b)?;
+                }
                 let row: Row = match (op, ty.bits, ty.kind) {
                     (Bin::Add, 32, Kind::Signed | Kind::Unsigned) => {
                         std::array::from_fn(|i| a[i].wrapping_add(b[i]) & 0xFFFF_FFFF)
@@ -181,6 +184,16 @@ impl Cluster<'_> {
             Op::Tcgen05(op) => return self.tcgen05_op(w, inst, op, lanes),
         }
         Ok(next)
+    }
+
+    fn check_divisors(&mut self, inst: &Inst, lanes: u32, divisors: &Row) -> Step<()> {
+        match each(lanes).find(|&lane| divisors[lane] == 0) {
+            None => Ok(()),
+            Some(lane) => {
+                let message = format!("a division by 0 in lane {lane}");
+                self.report(ReportKind::Division, vec![inst.line], message)
+            }
+        }
     }
 
     fn fma(&mut self, w: usize, lanes: u32, d: u32, [a, b, c]: [Src; 3]) {

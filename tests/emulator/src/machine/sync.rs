@@ -5,6 +5,7 @@ use super::cluster::{Cluster, Flow, Step};
 use super::mbarrier::{LIMIT, Mbarrier};
 use super::warp::{Wait, each};
 use crate::ir::{Inst, Mem, Op};
+use crate::options::Timing;
 use crate::race::{Clock, Epoch};
 use crate::report::ReportKind;
 
@@ -222,7 +223,7 @@ impl Cluster<'_> {
         let mut passed = 0;
         let mut on = 0;
         let mut acquired: Vec<((usize, u32), u32)> = Vec::new();
-        let spurious = blocking && self.is_random() && self.dice().is_multiple_of(8);
+        let giving_up = if blocking { self.giving_up(w) } else { 0 };
         for lane in each(lanes) {
             let (cta, at) = self.barrier_for(w, lane, addresses[lane], inst.line, false)?;
             let Some(barrier) = self.ctas[cta].barriers.get(&at) else { continue };
@@ -240,8 +241,7 @@ impl Cluster<'_> {
             }
             let Some(barrier) = self.ctas[cta].barriers.get(&at) else { continue };
             let done = if by_parity { barrier.passed(value) } else { barrier.phase != value };
-            if spurious && done {
-                // A time limit may pass before the phase does (PTX ISA 9.7.13.15.16): code has to loop.
+            if done && giving_up >> lane & 1 != 0 {
                 on |= 1 << lane;
             } else if done {
                 barrier.waited(true);
@@ -266,8 +266,20 @@ impl Cluster<'_> {
             self.warps[w].join(lanes, &barrier.completed, &barrier.completed_proxy);
         }
         // Lanes that sleep execute the instruction again.
-        self.warps[w].set_predicate(p, on, passed);
+        let warp = &mut self.warps[w];
+        warp.set_predicate(p, on, passed);
+        warp.gave_up = warp.gave_up & !on | giving_up & on;
         Ok(Flow::Advance(on))
+    }
+
+    /// Lanes whose wait gives up although the phase is over. A time limit may pass before the phase does (PTX ISA
+    /// 9.7.13.15.16): code has to loop.
+    fn giving_up(&mut self, w: usize) -> u32 {
+        match self.env.options.timing {
+            Timing::Early => 0,
+            Timing::Late => !self.warps[w].gave_up,
+            Timing::Random(_) => u32::from(self.dice().is_multiple_of(8)).wrapping_neg(),
+        }
     }
 
     pub(crate) fn barrier_op(&mut self, w: usize, inst: &Inst, lanes: u32) -> Step<Flow> {
@@ -436,8 +448,9 @@ impl Cluster<'_> {
             let clock = self.ctas[cta].exit_clock.clone();
             let late = self.ctas[cta].touched.values().find(|e| clock.get(e.actor) < e.clock);
             if let Some(&late) = late {
-                let message =
-                    format!("CTA {cta} leaves while a peer may still touch its shared memory");
+                let message = format!(
+                    "CTA {cta} leaves while a peer or its commit may still touch its shared memory"
+                );
                 self.report(ReportKind::PeerExited, vec![inst.line, late.line], message)?;
             }
         }

@@ -176,6 +176,35 @@ fn mbarrier_rules() {
 }
 
 #[test]
+fn late_waits_give_up_once_each() {
+    let tries = |register: u32, label: &str| {
+        format!(
+            "{label}: add.u32 %r{register}, %r{register}, 1;\n\
+             mbarrier.try_wait.parity.shared::cta.b64 %p1, [%r2], 0; @!%p1 bra {label};\n"
+        )
+    };
+    let arrive = "@%p0 mbarrier.arrive.shared::cta.b64 _, [%r2]; mov.b32 %r5, 0;\n";
+    // Both lanes wait together, then each in a loop of its own.
+    let body = format!(
+        "{INIT}{arrive}{} @%p0 bra OTHER;\n{} bra DONE;\nOTHER:\n{}DONE: st.global.u32 [%d2], %r5;",
+        tries(5, "BOTH"),
+        tries(5, "SECOND"),
+        tries(5, "FIRST"),
+    );
+    for (timing, wanted) in [(Timing::Early, 2), (Timing::Late, 4)] {
+        let (words, reports) = run_with(timing, 2, 1, &body);
+        assert!(reports.is_empty(), "{timing:?}: {}", reports[0]);
+        assert_eq!(words, [wanted; 2], "{timing:?}");
+    }
+}
+
+#[test]
+fn divisions_by_zero_are_reported_for_lanes_that_divide() {
+    assert_eq!(found(32, 1, "rem.u32 %r6, %r3, %r1;"), [ReportKind::Division]);
+    clean(32, "setp.ne.u32 %p1, %r1, 0; @%p1 div.u32 %r6, %r3, %r1;");
+}
+
+#[test]
 fn clusters_reach_each_other() {
     let far = "mov.u32 %r8, %cluster_ctarank; xor.b32 %r8, %r8, 1; mapa.shared::cluster.u32 %r9, %r2, %r8;\n";
     let sync = "barrier.cluster.arrive.aligned; barrier.cluster.wait.aligned;\n";

@@ -54,6 +54,8 @@ pub(crate) struct Warp {
     pub(crate) copy_groups: Vec<Vec<u32>>,
     /// Whether the warp has arrived at the named barrier that it is at.
     pub(crate) named_passed: bool,
+    /// Lanes whose last wait for an mbarrier has given up.
+    pub(crate) gave_up: u32,
     /// Generation of the cluster's barrier that each lane has arrived at.
     pub(crate) cluster_arrived: [Option<u32>; 32],
     /// The register counts that `setmaxnreg` gave it.
@@ -99,6 +101,7 @@ impl Warp {
             copy_groups: vec![Vec::new(); 32],
             named_passed: false,
             cluster_arrived: [None; 32],
+            gave_up: 0,
             budgets: Vec::new(),
             sequence: 0,
             touched: vec![0; registers],

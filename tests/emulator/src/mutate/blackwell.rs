@@ -4,9 +4,9 @@ use super::line::Line;
 use super::{Mutant, drop_line, replace};
 
 pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
-    for line in lines {
-        dropped(line, to);
-        products(line, to);
+    for (i, line) in lines.iter().enumerate() {
+        dropped(lines, i, to);
+        products(lines, i, to);
         places(line, to);
         commits(line, to);
         stores(line, to);
@@ -14,7 +14,7 @@ pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
 }
 
 /// Lines whose absence must be noticed. Giving up the permit to allocate is only for others.
-fn dropped(line: &Line<'_>, to: &mut Vec<Mutant>) {
+fn dropped(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     const DROPPED: [(&str, &str); 8] = [
         ("tcgen05.fence::before", "drop-tensor-fence-before"),
         ("tcgen05.fence::after", "drop-tensor-fence-after"),
@@ -25,6 +25,18 @@ fn dropped(line: &Line<'_>, to: &mut Vec<Mutant>) {
         ("tcgen05.cp", "drop-scale-copy"),
         ("tcgen05.mma", "drop-product"),
     ];
+    let line = &lines[i];
+    // Allocations are not asynchronous (PTX ISA 9.7.16.6.1): no fence has to come between one and another thread.
+    let is_tensor = |line: &&Line<'_>| line.is("tcgen05.") && !line.is("tcgen05.fence");
+    let last = lines[..i].iter().rev().take(12).find(is_tensor);
+    let next = lines[i + 1..].iter().take(2).find(is_tensor);
+    let only_allocations = line.is("tcgen05.fence")
+        && (last.is_some_and(|last| last.is("tcgen05.alloc") || last.is("tcgen05.relinquish"))
+            || line.is("tcgen05.fence::after")
+                && next.is_some_and(|next| next.is("tcgen05.dealloc")));
+    if only_allocations {
+        return;
+    }
     for (opcode, kind) in DROPPED {
         if line.is(opcode) {
             to.push(drop_line(line, kind));
@@ -49,7 +61,8 @@ fn computed(line: &Line<'_>, index: usize, compute: &str) -> String {
 }
 
 /// Operands of products, and fields of their instruction descriptor.
-fn products(line: &Line<'_>, to: &mut Vec<Mutant>) {
+fn products(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
+    let line = &lines[i];
     if !line.is("tcgen05.mma") || line.operands.len() < 5 {
         return;
     }
@@ -70,9 +83,23 @@ fn products(line: &Line<'_>, to: &mut Vec<Mutant>) {
     push("product-n", computed(line, 3, "xor 0x20000"));
     push("product-m", computed(line, 3, "xor 0x18000000"));
     let last = line.operands.len() - 1;
-    for sum in ["0", "1"] {
-        push("product-sum", line.with_operand(last, sum));
+    push("product-sum", line.with_operand(last, "0"));
+    if !always_adds(lines, i) {
+        push("product-sum", line.with_operand(last, "1"));
     }
+}
+
+/// Whether the predicate of a product is known to be true: made from a register that holds 1.
+fn always_adds(lines: &[Line<'_>], i: usize) -> bool {
+    let Some(made) = i.checked_sub(1).map(|before| &lines[before]) else { return false };
+    let writes = |line: &&Line<'_>| line.operands.first() == made.operands.get(1);
+    made.is("setp.ne")
+        && lines[..i - 1]
+            .iter()
+            .rev()
+            .take(40)
+            .find(writes)
+            .is_some_and(|line| line.is("mov.b32") && line.constant() == Some(1))
 }
 
 /// Where a copy, a product, a load or a store goes.

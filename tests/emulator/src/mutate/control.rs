@@ -1,7 +1,7 @@
 //! Faults of control: bounds off by one, guards dropped, choices turned round.
 
 use super::line::Line;
-use super::{Mutant, drop_line, replace};
+use super::{Mutant, drop_line, readers, replace};
 
 pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
     for (i, line) in lines.iter().enumerate() {
@@ -45,7 +45,16 @@ fn branches(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     // The guard of a store or of an addition to the status: without it, rows of others are written.
     let guards_store = lines[i + 1..].iter().take(3).any(|line| line.is("st.") || line.is("red."));
     let kind = if guards_store { "drop-guard" } else { "branch" };
-    to.push(drop_line(line, kind));
+    // Without this guard, 0 is ORed into the status.
+    let adds_nothing = i > 0
+        && lines[i - 1].is("setp.eq.b32")
+        && lines[i - 1].constant() == Some(0)
+        && lines.get(i + 1).is_some_and(|next| {
+            next.is("red.global.or") && next.operands[1] == lines[i - 1].operands[1]
+        });
+    if !adds_nothing {
+        to.push(drop_line(line, kind));
+    }
     let turned = match guard.strip_prefix("@!") {
         Some(predicate) => format!("@{predicate}"),
         None => format!("@!{}", &guard[1..]),
@@ -61,7 +70,14 @@ fn choices(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
         let warp = &lines[i - 1];
         warp.operands[0] == line.operands[1] && warp.constant() == Some(5)
     };
-    if uniform || is_dead(lines, line) {
+    // Counts are 64 bits wide, and none that a test could have needs the upper half.
+    let upper_half = line.is("shfl")
+        && i > 0
+        && lines[i - 1].is("mov.b64")
+        && lines[i - 1].operands[0]
+            .strip_prefix("{_, ")
+            .is_some_and(|register| register.trim_end_matches('}') == line.operands[1]);
+    if uniform || upper_half || readers(lines, line).next().is_none() {
         return;
     }
     if line.is("selp.") {
@@ -80,15 +96,4 @@ fn choices(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     if line.is("not.b32") {
         to.push(replace(line, "vote", line.with_opcode("mov.b32")));
     }
-}
-
-/// Whether nothing in the kernel reads what a line computes.
-fn is_dead(lines: &[Line<'_>], line: &Line<'_>) -> bool {
-    let Some(&register) = line.operands.first() else { return false };
-    let names = |text: &str| {
-        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '%').any(|word| word == register)
-    };
-    !lines
-        .iter()
-        .any(|other| other.entry == line.entry && other.index != line.index && names(other.text))
 }

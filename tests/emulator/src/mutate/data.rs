@@ -114,9 +114,8 @@ fn copies(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     }
     if line.is("cp.async.ca") && line.operands.len() == 4 {
         let [to_address, from, size, read] = line.operands[..] else { return };
-        let constant = lines[..i].last().is_some_and(|before| {
-            before.is("mov.b32") && before.operands[0] == read && before.operands[1] == size
-        });
+        let written = lines[..i].iter().rev().find(|line| line.operands.first() == Some(&read));
+        let constant = written.is_some_and(|line| line.is("mov.b32") && line.operands[1] == size);
         // Saying that all bytes are read is what leaving the number out says.
         if !constant {
             let whole = line.with_operands(&[to_address, from, size]);
@@ -244,16 +243,14 @@ fn addresses(line: &Line<'_>, to: &mut Vec<Mutant>) {
         push("stride", constant + 1);
         push("stride", constant - 1);
     }
-    if line.is("shr.u") && (1..=30).contains(&constant) {
-        push("shift", constant + 1);
-        push("shift", constant - 1);
-    }
-    if line.is("add.s32") && constant > 196_607 {
+    // Beyond the tiles, inside of the most shared memory that there is.
+    if line.is("add.s32") && (196_608..232_448).contains(&constant) {
         push("shared-offset", constant + 16);
         push("shared-offset", constant - 8);
     }
-    // Without the lowest bit that the mask keeps; one below it may be zero in any case.
+    // Without the highest bit of a remainder, or the lowest of what another mask keeps; one below it may be zero.
     if line.is("and.b32") && constant > 0 && constant & (constant - 1) != 0 {
-        push("index", constant & (constant - 1));
+        let remainder = constant & (constant + 1) == 0 && constant < 1024;
+        push("index", if remainder { constant >> 1 } else { constant & (constant - 1) });
     }
 }

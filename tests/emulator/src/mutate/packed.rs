@@ -1,14 +1,14 @@
 //! Faults of packed elements: 8-bit codes and 16-bit floats, several to a register, and the lanes that share them.
 
 use super::line::Line;
-use super::{Mutant, neighbour, replace};
+use super::{Mutant, neighbour, readers, replace};
 
 pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
     for (i, line) in lines.iter().enumerate() {
         fragments(line, to);
         factors(lines, i, to);
-        halves(line, to);
-        lanes(line, to);
+        halves(lines, line, to);
+        lanes(lines, line, to);
         predicates(line, to);
     }
 }
@@ -54,9 +54,11 @@ fn factors(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
 }
 
 /// Halves and bytes of registers: exchanged, the wrong ones, of the wrong one of two.
-fn halves(line: &Line<'_>, to: &mut Vec<Mutant>) {
+fn halves(lines: &[Line<'_>], line: &Line<'_>, to: &mut Vec<Mutant>) {
     let mut push = |kind, text| to.push(replace(line, kind, text));
-    if line.is("cvt.rn.f16x2.e4m3x2") || line.is("cvt.f32.f16") {
+    let converts = line.is("cvt.rn.f16x2.e4m3x2") || line.is("cvt.f32.f16");
+    // Of two halves that are converted together one may be nobody's.
+    if converts && readers(lines, line).next().is_some() {
         let other = match line.operands[1] {
             "l" => "h",
             "h" => "l",
@@ -91,7 +93,7 @@ fn halves(line: &Line<'_>, to: &mut Vec<Mutant>) {
 }
 
 /// Lanes that exchange with the wrong ones, or find out something else about each other.
-fn lanes(line: &Line<'_>, to: &mut Vec<Mutant>) {
+fn lanes(lines: &[Line<'_>], line: &Line<'_>, to: &mut Vec<Mutant>) {
     if line.is("shfl.sync.bfly") {
         let distance: u32 = line.operands[2].parse().unwrap_or(1);
         for other in [distance * 2, distance / 2] {
@@ -103,9 +105,14 @@ fn lanes(line: &Line<'_>, to: &mut Vec<Mutant>) {
         to.push(replace(line, "warp-smallest", line.with_opcode(&opcode)));
     }
     if line.is("vote.sync.ballot") {
-        let d = line.operands[0];
-        for (kind, votes) in [("ballot-all", -1), ("ballot-none", 0)] {
-            to.push(replace(line, kind, format!("\tmov.b32 {d}, {votes};")));
+        let mut push = |kind, votes| {
+            to.push(replace(line, kind, format!("\tmov.b32 {}, {votes};", line.operands[0])));
+        };
+        push("ballot-none", 0);
+        // Where only none is told from some, the faults are those of the branch.
+        let asks_for_none = |reader: &Line<'_>| reader.is("setp.") && reader.constant() == Some(0);
+        if !readers(lines, line).all(asks_for_none) {
+            push("ballot-all", -1);
         }
     }
     if line.is("elect.sync") {

@@ -7,7 +7,7 @@ pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
     for (i, line) in lines.iter().enumerate() {
         dropped(line, to);
         waits(lines, i, to);
-        arrivals(line, to);
+        arrivals(lines, i, to);
         counts(lines, i, to);
     }
 }
@@ -68,13 +68,16 @@ fn waits(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
 }
 
 /// Arrivals at another barrier or at another CTA's.
-fn arrivals(line: &Line<'_>, to: &mut Vec<Mutant>) {
+fn arrivals(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
+    let line = &lines[i];
     if line.is("mapa.") {
         let [remote, own, rank] = line.operands[..] else { return };
         let local = format!("mov.b32 {remote}, {own};");
         to.push(replace(line, "arrive-at-own-cta", local));
         for other in ["0", "1"] {
-            if rank != other {
+            let is_that =
+                i > 0 && lines[i - 1].is("mov.b32") && lines[i - 1].operands[..] == [rank, other];
+            if rank != other && !is_that {
                 to.push(replace(line, "arrive-at-one-cta", line.with_operand(2, other)));
             }
         }

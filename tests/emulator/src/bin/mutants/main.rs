@@ -1,14 +1,15 @@
 //! Runs suites on mutants of the shipped kernels: `mutants [--kernel NAME] [--sample N] [--seed S] [--only NAME] [--all]`.
 //!
 //! Each mutant runs in a child process, because a fault may well keep a launch from ending, or break the emulator
-//! itself. The last line is `mutants: killed K of N`; the exit status says whether that is enough, of each kernel and of
-//! all.
+//! itself. The last line is `mutants: killed K of N, and E equivalent`; the exit status says whether that is enough, of
+//! each kernel and of all.
 
 mod child;
 mod report;
 mod suite;
 
 use child::{Fate, Job};
+use expert_gemm::abi::{Op, Variant};
 use expert_gemm::ptx::PtxModule;
 use ptx_emulator::mutate::{self, Mutant};
 use report::Score;
@@ -18,8 +19,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Mutants of one kind.
-const PER_KIND: usize = 8;
+/// Mutants of one kind, at most: the quantisers have fewer kinds, and their suites take a fraction of the others' time.
+fn per_kind(module: &PtxModule) -> usize {
+    let quantises = |kernel: &Variant| kernel.op == Op::Mxfp8GroupedQuant;
+    let kernel = suite::kernels().find(|kernel| kernel.module == module.name);
+    if kernel.is_some_and(quantises) { 16 } else { 8 }
+}
 
 struct Options {
     kernel: Option<String>,
@@ -106,9 +111,10 @@ fn modules(options: &Options) -> Result<Vec<PtxModule>, String> {
 fn chosen(options: &Options, ptx: &PtxModule, share: Option<usize>) -> Vec<(String, Mutant)> {
     let all = mutate::all(&ptx.text);
     if let Some(only) = &options.only {
-        return all.into_iter().filter(|(name, _)| name.starts_with(only.as_str())).collect();
+        let wanted = |name: &str| only.split(',').any(|begin| name.starts_with(begin));
+        return all.into_iter().filter(|(name, _)| wanted(name)).collect();
     }
-    let selected = if options.all { all } else { mutate::select(&all, PER_KIND, 1) };
+    let selected = if options.all { all } else { mutate::select(&all, per_kind(ptx), 1) };
     match share {
         Some(count) => mutate::sample(selected, count, options.seed),
         None => selected,

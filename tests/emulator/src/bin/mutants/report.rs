@@ -10,35 +10,41 @@ const SURVIVORS: &str = include_str!("../../../mutants-survivors.md");
 /// Share of mutants that must be killed, in percent.
 const WANTED: usize = 95;
 
-/// Mutants killed, and tried.
+/// What a reason begins with if nobody could tell the mutant from the kernel.
+const EQUIVALENT: &str = "Equivalent";
+
+/// Mutants killed, of how many that are faults, and those that are none.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Score {
     killed: usize,
-    tried: usize,
+    faults: usize,
+    equivalent: usize,
 }
 
 impl Score {
     /// Whether enough were killed. Of a few, one may survive.
     pub(crate) const fn is_enough(self) -> bool {
-        self.killed * 100 >= self.tried * WANTED || self.killed + 1 == self.tried
+        self.killed * 100 >= self.faults * WANTED || self.killed + 1 == self.faults
     }
 
     /// Adds another kernel's.
     pub(crate) const fn add(&mut self, other: Self) {
         self.killed += other.killed;
-        self.tried += other.tried;
+        self.faults += other.faults;
+        self.equivalent += other.equivalent;
     }
 }
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "killed {} of {}", self.killed, self.tried)
+        let Self { killed, faults, equivalent } = self;
+        write!(f, "killed {killed} of {faults}, and {equivalent} equivalent")
     }
 }
 
 /// Prints the survivors of a kernel with their reasons, and its score.
 pub(crate) fn print(kernel: &str, mutants: &[(String, Mutant)], fates: &[Fate]) -> Score {
-    let mut score = Score { killed: 0, tried: mutants.len() };
+    let mut score = Score { faults: mutants.len(), ..Score::default() };
     for ((name, mutant), fate) in mutants.iter().zip(fates) {
         match fate {
             Fate::Killed(why) => {
@@ -53,6 +59,10 @@ pub(crate) fn print(kernel: &str, mutants: &[(String, Mutant)], fates: &[Fate]) 
             }
             Fate::Survived => {
                 let reason = reason(kernel, name).unwrap_or("no reason is known");
+                if reason.starts_with(EQUIVALENT) {
+                    score.faults -= 1;
+                    score.equivalent += 1;
+                }
                 println!("survived {name}: {mutant}\n         {reason}");
             }
         }
@@ -96,7 +106,7 @@ mod tests {
 
     #[test]
     fn of_a_few_mutants_one_may_survive_but_of_forty_only_two() {
-        let enough = |killed, tried| Score { killed, tried }.is_enough();
+        let enough = |killed, faults| Score { killed, faults, equivalent: 0 }.is_enough();
         assert!(enough(6, 7) && !enough(5, 7));
         assert!(enough(38, 40) && !enough(37, 40));
     }

@@ -160,8 +160,8 @@ impl Cluster<'_> {
             self.touch(w, lane, cta, line);
             self.check_commit(w, lane, (cta, at as u32), line)?;
         }
-        let issuer = self.warps[w].issue(lane).issuer;
-        let commit = self.commit(issuer, (ctas, at as u32), line);
+        let (issuer, home) = (self.warps[w].issue(lane).issuer, self.warps[w].cta);
+        let commit = self.commit((issuer, home), (ctas, at as u32), line);
         self.give(issuer, Work::Commit(commit))
     }
 

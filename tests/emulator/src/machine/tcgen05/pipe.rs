@@ -37,6 +37,8 @@ pub(super) struct Commit {
     pub(super) barrier: u32,
     /// What is complete then.
     done: Vec<Sequence>,
+    /// Its number among the commits to this mbarrier.
+    own: Sequence,
     known: (Clock, Clock),
 }
 
@@ -49,6 +51,8 @@ pub(super) struct Pipe {
     /// Copies before the last product: the next copy comes after them.
     copies_used: u32,
     products: Vec<(Signature, Sequence)>,
+    /// Commits by mbarrier. Arrivals at different ones may come in any order.
+    commits: Vec<(u32, Sequence)>,
     queue: VecDeque<Work>,
     /// What the thread knew when it issued the last one.
     known: (Clock, Clock),
@@ -84,6 +88,7 @@ impl Cluster<'_> {
             copies,
             copies_used: 0,
             products: Vec::new(),
+            commits: Vec::new(),
             queue: VecDeque::new(),
             known: (Clock::default(), Clock::default()),
         });
@@ -140,17 +145,38 @@ impl Cluster<'_> {
         pipe.epoch(view, sequence, line)
     }
 
-    /// A commit of everything that a thread has issued.
+    /// Numbers a commit of a pipe to an mbarrier.
+    fn number_commit(&mut self, at: usize, barrier: u32) -> Sequence {
+        let commits = &self.tensor.pipes[at].commits;
+        let found = commits.iter().position(|(other, _)| *other == barrier);
+        let index = found.unwrap_or(commits.len());
+        if found.is_none() {
+            let sequence = Sequence { actor: self.new_actor(), count: 0 };
+            self.tensor.pipes[at].commits.push((barrier, sequence));
+        }
+        let sequence = &mut self.tensor.pipes[at].commits[index].1;
+        sequence.count += 1;
+        *sequence
+    }
+
+    /// A commit of everything that a thread of CTA `home` has issued. No other CTA may leave before it is known to have
+    /// arrived there.
     pub(super) fn commit(
         &mut self,
-        issuer: u32,
+        (issuer, home): (u32, usize),
         (ctas, barrier): (Vec<usize>, u32),
         line: u32,
     ) -> Commit {
         let at = self.pipe_of(issuer);
+        let own = self.number_commit(at, barrier);
+        for &cta in ctas.iter().filter(|&&cta| cta != home) {
+            let Sequence { actor, count } = own;
+            let epoch = Epoch { actor, clock: count, line, ..Epoch::default() };
+            self.ctas[cta].touched.insert(actor, epoch);
+        }
         let pipe = &self.tensor.pipes[at];
         let done = pipe.products.iter().map(|(_, products)| *products).chain([pipe.copies]);
-        Commit { line, ctas, barrier, done: done.collect(), known: pipe.known.clone() }
+        Commit { line, ctas, barrier, done: done.collect(), own, known: pipe.known.clone() }
     }
 
     /// Queues work, or performs it at once.
@@ -224,7 +250,7 @@ impl Cluster<'_> {
             // The commit implies fence::before_thread_sync (PTX ISA 9.7.16.12).
             barrier.gathering.join(&commit.known.0);
             barrier.gathering_proxy.join(&commit.known.1);
-            for sequence in &commit.done {
+            for sequence in commit.done.iter().chain([&commit.own]) {
                 barrier.gathering.raise(sequence.actor, sequence.count);
             }
             let result = barrier.arrive(1);

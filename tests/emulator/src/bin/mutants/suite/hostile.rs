@@ -5,7 +5,7 @@ use expert_gemm_tests::mx::routing::MxTables;
 use expert_gemm_tests::routing::Tables;
 
 /// What may be wrong with rows.
-pub(super) const ROW_FAULTS: [fn(&mut Tables); 13] = [
+pub(super) const ROW_FAULTS: [fn(&mut Tables); 15] = [
     |t| t.sizes[1][0] = -1,
     |t| t.sizes[2][0] = i32::MIN,
     |t| t.offsets[1] = -1,
@@ -21,25 +21,45 @@ pub(super) const ROW_FAULTS: [fn(&mut Tables); 13] = [
     // A refused group overlaps nothing.
     |t| (t.sizes[1][1], t.offsets[1]) = (-1, t.offsets[2]),
     |t| (t.sizes[1][2], t.offsets[1]) = (-1, t.offsets[2]),
+    |t| (t.sizes[1][0], t.offsets[1]) = (-1, t.offsets[2] + 2),
+    |t| t.offsets[1] = t.offsets[4] + 1,
 ];
 
 /// What may be wrong with scales.
-const SCALE_FAULTS: [fn(&mut MxTables); 5] = [
+const SCALE_FAULTS: [fn(&mut MxTables); 10] = [
     |t| t.scale_offsets[1] = -128,
     |t| t.scale_offsets[2] += 64,
+    |t| t.scale_offsets[2] += 1,
     |t| t.scale_offsets[3] = t.scale_offsets[4] + 128,
     // Scales of two groups, without and with a row that they share.
     |t| t.scale_offsets[4] = t.scale_offsets[0],
     |t| (t.groups.offsets[2], t.scale_offsets[2]) = (t.groups.offsets[3] - 1, t.scale_offsets[3]),
+    // A refused group shares no scales, and no rows.
+    |t| (t.groups.offsets[1], t.scale_offsets[1]) = (-1, t.scale_offsets[2]),
+    |t| (t.groups.offsets[1], t.scale_offsets[1]) = (t.groups.offsets[2], t.scale_offsets[2] + 1),
+    |t| (t.groups.offsets[1], t.scale_offsets[1]) = (t.groups.offsets[2], t.scale_offsets[4] + 128),
+    // Two groups that both end with all tensors.
+    |t| (t.groups.offsets[0], t.scale_offsets[0]) = (t.groups.offsets[4], t.scale_offsets[4]),
 ];
 
-/// The same launch with each of the faults in its tables.
+/// The same launch with each of the faults in its tables, and with one of which nobody asks.
 pub(super) fn launches<P>(launch: impl Fn() -> Launch<P, MxTables>) -> Vec<Launch<P, MxTables>> {
     let with = |fault: &dyn Fn(&mut MxTables)| {
         let mut launch = launch();
         fault(&mut launch.tables);
         Launch { overlap: true, ..launch }
     };
+    let unasked = Launch { has_status: false, ..with(&SCALE_FAULTS[0]) };
     let rows = ROW_FAULTS.iter().map(|fault| with(&|tables| fault(&mut tables.groups)));
-    rows.chain(SCALE_FAULTS.iter().map(|fault| with(fault))).collect()
+    rows.chain(SCALE_FAULTS.iter().map(|fault| with(fault))).chain([unasked]).collect()
+}
+
+/// Rows of so many experts, few and none. Those of 38 and 52, which have three, are for [`overlap_far`].
+pub(super) fn crowd(experts: usize) -> Vec<u32> {
+    (0..experts).map(|expert| [0, 1, 0, 3, 2, 0, 1][expert % 7]).collect()
+}
+
+/// Lets two groups overlap, neither of which is among the first 32, that a warp looks at together.
+pub(super) fn overlap_far(tables: &mut Tables) {
+    tables.offsets[38] = tables.offsets[52];
 }

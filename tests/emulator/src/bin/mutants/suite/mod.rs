@@ -2,6 +2,7 @@
 
 mod fp8_block;
 mod hostile;
+mod mxfp8_forms;
 mod mxfp8_gemm;
 mod mxfp8_quant;
 
@@ -50,6 +51,8 @@ struct Launch<P, T> {
     sm_count: u32,
     /// Whether groups may overlap: what they share is written twice, and either writer may win.
     overlap: bool,
+    /// Whether the kernel is given a status word.
+    has_status: bool,
 }
 
 /// The first complaint about any launch, under any timing.
@@ -79,6 +82,11 @@ fn first_complaint<P: Display, T>(
 }
 
 impl<P, T> Launch<P, T> {
+    /// An ordinary one.
+    const fn new(problem: P, tables: T, sm_count: u32) -> Self {
+        Self { problem, tables, sm_count, overlap: false, has_status: true }
+    }
+
     fn allows(&self, report: &Report) -> bool {
         self.overlap
             && report.kind == ReportKind::Race

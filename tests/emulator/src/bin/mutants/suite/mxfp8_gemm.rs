@@ -1,6 +1,6 @@
 //! The MXFP8 products: of Hopper, of Blackwell, and of Blackwell over pairs of CTAs.
 
-use super::{Launch as AnyLaunch, first_complaint, hostile};
+use super::{Launch as AnyLaunch, first_complaint, hostile, mxfp8_forms};
 use expert_gemm::Device;
 use expert_gemm::abi::{Arch, Variant};
 use expert_gemm_tests::guarded::Around;
@@ -11,7 +11,7 @@ use expert_gemm_tests::mx::scale_values::ScaleValues;
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::{Layout, Routing};
 
-type Launch = AnyLaunch<MxProblem, MxTables>;
+pub(super) type Launch = AnyLaunch<MxProblem, MxTables>;
 
 /// Runs the suite.
 pub(super) fn complaint(kernel: &'static Variant) -> Option<String> {
@@ -21,14 +21,15 @@ pub(super) fn complaint(kernel: &'static Variant) -> Option<String> {
         Arch::Sm100f => blackwell,
     };
     let make = Make { kernel };
-    let groups = [mixed, of_this_kernel, broken_tables, scales, crowded];
+    // Cheap ones first: most faults show in any problem.
+    let groups = [mixed, scales, broken_tables, crowded, of_this_kernel, panels];
     let launches = groups.into_iter().flat_map(|group| group(make));
     first_complaint(kernel, launches, |device, launch| check(kernel, device, launch))
 }
 
 /// Makes launches of a kernel.
 #[derive(Clone, Copy)]
-struct Make {
+pub(super) struct Make {
     kernel: &'static Variant,
 }
 
@@ -42,11 +43,12 @@ impl Make {
         }
     }
 
-    fn launch(self, spec: MxSpec, routing: MxRouting, sm_count: u32) -> Launch {
+    pub(super) fn launch(self, spec: MxSpec, routing: MxRouting, sm_count: u32) -> Launch {
         let spec = MxSpec { experts: routing.rows.experts(), output: self.kernel.output, ..spec };
         let rows = routing.rows.with_spare_rows(self.spare(spec.experts), 0);
         let problem = MxProblem::new(spec, MxRouting { rows, ..routing });
-        Launch { tables: problem.tables(), problem, sm_count, overlap: false }
+        let tables = problem.tables();
+        Launch::new(problem, tables, sm_count)
     }
 
     /// N and K of experts with these rows, one after the other.
@@ -67,7 +69,8 @@ fn mixed(make: Make) -> Vec<Launch> {
 }
 
 /// Tiles of 8 to 128 tokens, of each so many that every slot of every ring is used again; an odd number of blocks of K,
-/// and many; and last waves of which the tiles are cut in two and in four.
+/// and many; last waves of which the tiles are cut in two and in four; and scales on which it hangs how a block is
+/// multiplied.
 fn hopper(make: Make) -> Vec<Launch> {
     let mut launches: Vec<Launch> =
         [8, 16, 32, 64, 65].map(|rows| make.packed([256, 384], &[rows; 6], 2)).into();
@@ -77,6 +80,7 @@ fn hopper(make: Make) -> Vec<Launch> {
         make.packed([256, 128], &[100; 9], 4),
         make.packed([256, 128], &[128, 128, 70, 3, 30, 65, 40, 128, 97, 128], 4),
     ]);
+    launches.extend(mxfp8_forms::launches(make));
     launches
 }
 
@@ -87,8 +91,9 @@ fn blackwell(make: Make) -> Vec<Launch> {
         make.packed([256, 384], &[32, 16, 31, 5, 32, 20], 2),
         make.packed([256, 384], &[33, 64, 40, 60, 48, 50], 2),
         make.packed([256, 384], &[65, 128, 192, 66, 130, 100], 2),
-        // Few rows on average: else the plan would take the kernel for pairs.
-        make.packed([256, 128], &[321, 0, 193, 0, 577, 0], 4),
+        // Few rows on average: else the plan would take the kernel for pairs. The tile of rows 192 to 291 needs two atoms
+        // of scales only because it begins in the middle of one.
+        make.packed([256, 128], &[321, 0, 193, 0, 577, 0, 292, 0], 4),
         make.packed([128, 1408], &[20, 70], 2),
         make.packed([384, 1152], &[20, 70], 4),
     ]
@@ -115,7 +120,8 @@ fn scales(make: Make) -> Vec<Launch> {
         (ScaleValues::WithNan, 256),
         (ScaleValues::Moderate, 128),
     ];
-    let rows = [3, 12, 20, 40, 70];
+    // As many as two CTAs take in whole waves: tiles of the last one would be cut.
+    let rows = [3, 12, 20, 40, 70, 8];
     let launch = |(scales, k)| {
         let spec = MxSpec { n: 128, k, scales, seed: 0x39 + k as u64, ..MxSpec::PLAIN };
         make.launch(spec, MxRouting::packed(Routing::packed(rows.to_vec())), 2)
@@ -123,10 +129,19 @@ fn scales(make: Make) -> Vec<Launch> {
     kinds.map(launch).into()
 }
 
-/// More experts than a warp has lanes, most of them with few rows.
+/// More experts than a warp has lanes, most of them with few rows; then two of them overlap.
 fn crowded(make: Make) -> Vec<Launch> {
-    let rows: Vec<u32> = (0..70).map(|expert| [0, 1, 0, 3, 2, 0, 1][expert % 7]).collect();
-    vec![make.packed([128, 128], &rows, 4)]
+    let launch = || make.packed([128, 128], &hostile::crowd(70), 4);
+    let mut overlapping = Launch { overlap: true, ..launch() };
+    hostile::overlap_far(&mut overlapping.tables.groups);
+    vec![launch(), overlapping]
+}
+
+/// More row blocks than a panel has, so that the last panel is shorter; and rests of half a block.
+fn panels(make: Make) -> Vec<Launch> {
+    let mut rows = vec![0; 20];
+    rows[..3].copy_from_slice(&[16 * make.kernel.tile[0] + 5, 64, 192]);
+    vec![make.packed([512, 128], &rows, 4)]
 }
 
 /// One broken entry in each launch.
@@ -139,7 +154,14 @@ fn check(kernel: &Variant, device: &Device, launch: &Launch) -> Result<(), Strin
     let on_device = DeviceMx::new(device, problem, Around::Nothing).map_err(|e| e.to_string())?;
     let chosen = on_device.prepared().plan().variant();
     assert_eq!(chosen.symbol, kernel.symbol, "another kernel than the one that is tried");
-    let outcome =
-        on_device.reset(tables).and_then(|()| on_device.run()).map_err(|e| e.to_string())?;
+    let run = || {
+        on_device.reset(tables)?;
+        if launch.has_status { on_device.run() } else { on_device.run_without_status() }
+    };
+    let mut outcome = run().map_err(|e| e.to_string())?;
+    // A kernel without the word answers nothing.
+    if !launch.has_status {
+        outcome.status = problem.judge(tables).status();
+    }
     outcome.judge(problem, tables).map(drop)
 }
