@@ -2,7 +2,7 @@
 //! Every variant carries its facts as fields, so that a service can act on them, and displays as one
 //! sentence that names the tensor or field, what was given, what is allowed, and what to do.
 
-use crate::{abi::ElementType, device::Version};
+use crate::{abi::ElementType, device::Version, interop::ForeignError};
 
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -145,9 +145,7 @@ pub enum Error {
         expected: usize,
     },
     /// A tensor that has elements has the address 0.
-    #[error(
-        "`{tensor}` has the address 0, but it must hold {bytes} bytes: allocate it on the device"
-    )]
+    #[error("`{tensor}` has the address 0, but it must hold {bytes} bytes: allocate device memory")]
     NullPointer {
         /// The tensor.
         tensor: &'static str,
@@ -200,6 +198,9 @@ pub enum Error {
         /// The device of the call.
         expected: i32,
     },
+    /// Memory or a stream of another library cannot be used.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     /// The allocation ends before the tensor does.
     #[error(
         "`{tensor}` needs {needed_bytes} bytes, but its allocation ends {available_bytes} bytes after its address: allocate more, or pass a smaller problem"
@@ -362,9 +363,7 @@ pub enum Error {
         expected: u32,
     },
     /// No PTX of this name is embedded.
-    #[error(
-        "no PTX module `{module}` for {arch} is embedded: build it with `cargo xtask build-ptx`"
-    )]
+    #[error("no PTX module `{module}` for {arch} is embedded: build it by `cargo xtask build-ptx`")]
     PtxUnknown {
         /// The module.
         module: String,
@@ -441,7 +440,7 @@ pub enum Error {
     // ---- what the driver answers --------------------------------------------------------------
     /// The device has no memory left. Nothing changed; a smaller request may succeed.
     #[error(
-        "{requested_bytes} bytes of device memory are not to be had: free memory, or ask for less"
+        "{requested_bytes} bytes of device memory are not to be had: free some, or ask for less"
     )]
     OutOfMemory {
         /// The bytes asked for.

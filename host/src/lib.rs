@@ -165,6 +165,7 @@ pub mod cpu;
 pub mod device;
 pub mod driver;
 mod error;
+pub mod interop;
 #[cfg(test)]
 mod made_up;
 mod memory;

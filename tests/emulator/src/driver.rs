@@ -74,7 +74,8 @@ impl EmulatorDriver {
     pub fn new(options: Options) -> Self {
         let real = options.gpu.info();
         let name = format!("emulated {}", real.name);
-        let info = DeviceInfo { name, sm_count: options.sm_count, ..real };
+        let (ordinal, sm_count) = (options.ordinal, options.sm_count);
+        let info = DeviceInfo { ordinal, name, sm_count, ..real };
         let state = State {
             emulator: Emulator::new(options),
             modules: BTreeMap::new(),

@@ -43,6 +43,19 @@ impl Driver for Cuda {
         self.health.poison()
     }
 
+    fn context(&self) -> u64 {
+        address_of(self.context.0)
+    }
+
+    fn context_of(&self, stream: Stream) -> Result<u64> {
+        let _current = self.enter()?;
+        let mut context = ptr::null_mut();
+        // SAFETY: the stream is live by the promise of its handle; the pointer is to a local.
+        let code = unsafe { sys::cuStreamGetCtx(stream_of(stream), &raw mut context) };
+        self.judge("cuStreamGetCtx", code)?;
+        Ok(address_of(context))
+    }
+
     fn alloc(&self, bytes: u64) -> Result<u64> {
         let _current = self.enter()?;
         let mut address = 0;
