@@ -35,11 +35,3 @@ pub use error::ForeignError;
 
 #[cfg(any(feature = "cudarc", feature = "cust"))]
 pub(crate) use elements::lend;
-
-use crate::device::DeviceInfo;
-
-/// A device in words, for messages.
-#[cfg(any(feature = "cudarc", feature = "cust", feature = "candle"))]
-pub(crate) fn device_of(info: &DeviceInfo) -> String {
-    format!("device {}", info.ordinal)
-}
