@@ -60,6 +60,11 @@ impl DeviceBuffer {
         self.bytes
     }
 
+    /// Number of the device whose memory it is.
+    pub fn ordinal(&self) -> i32 {
+        self.driver.info().ordinal
+    }
+
     /// The buffer as a packed row-major tensor from its first byte on. Whether it is long enough, and on the device
     /// of the call, is checked by the launch.
     pub fn tensor(&self, element: ElementType, shape: &[u64]) -> DeviceTensor<'_> {
@@ -84,7 +89,7 @@ impl DeviceBuffer {
 
     fn lend(&self, offset: u64, element: ElementType, shape: &[u64]) -> DeviceTensor<'_> {
         let bytes = Some(self.bytes.saturating_sub(offset));
-        let loan = Loan { bytes, ordinal: self.driver.info().ordinal, stream: None };
+        let loan = Loan { bytes, ordinal: Some(self.ordinal()), ..Loan::default() };
         DeviceTensor::new(self.address.saturating_add(offset), element, shape).with_loan(loan)
     }
 

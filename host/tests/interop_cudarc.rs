@@ -164,6 +164,21 @@ fn what_cannot_be_lent_is_refused_before_anything_is_launched() {
     };
     assert_eq!((given.as_str(), asked), ("f32", E::E4m3));
 
+    // cudarc would not know that it is written.
+    let read_only = launch(&prepared, &stream, |lend| {
+        Ok(Fp8GroupedMmTensors {
+            output: lend.read(&on_device.output, E::Bf16, &[ROWS, N])?,
+            a: lend.read(&on_device.a, E::E4m3, &[ROWS, K])?,
+            b: lend.read(&on_device.b, E::E4m3, &[EXPERTS, N, K])?,
+            scales_a: lend.read(&on_device.scales_a, E::F32, &[ROWS, BLOCKS[1]])?,
+            scales_b: lend.read(&on_device.scales_b, E::F32, &[EXPERTS, BLOCKS[0], BLOCKS[1]])?,
+            problem_sizes: lend.read(&on_device.sizes, E::I32, &[EXPERTS, 3])?,
+            expert_offsets: lend.read(&on_device.offsets, E::I32, &[EXPERTS])?,
+            status: None,
+        })
+    });
+    assert_eq!(read_only, Err(ForeignError::ReadOnly { tensor: "output" }.into()));
+
     // Even where the driver is not asked, the length is that of the slice.
     on_device.b = stream.alloc_zeros((EXPERTS * N * K) as usize - 1).expect("alloc");
     let short = on_device.launch(&prepared.clone().with_checks(Checks::Shapes), &stream);

@@ -13,6 +13,7 @@ mod demo;
 mod doctor;
 mod emulate;
 mod golden;
+mod interop;
 mod items;
 mod manifest;
 mod mutants;
@@ -67,6 +68,8 @@ enum Command {
     Emulate(emulate::Args),
     /// Count how many deliberate faults of the shipped kernels the emulator finds
     Mutants(mutants::Args),
+    /// Lint, test and run the adapters for cudarc, cust and `DLPack`, on an emulated driver
+    Interop,
     /// Collect the test and benchmark programs for a GPU machine that has no cargo
     Bundle(bundle::Args),
 }
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Selftest(args) => return selftest::run(&args),
         Command::Emulate(args) => emulate::run(&args),
         Command::Mutants(args) => mutants::run(&args),
+        Command::Interop => interop::run(),
         Command::Bundle(args) => bundle::run(&args),
     };
     match result {

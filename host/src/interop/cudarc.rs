@@ -79,7 +79,7 @@
 //! a graph with event tracking off (`CudaContext::disable_event_tracking`, before the memory is allocated), as cudarc
 //! asks of every captured launch.
 
-use super::{Elements, ForeignError, lend};
+use super::{Elements, ForeignError, Lender};
 use crate::abi::ElementType;
 use crate::driver::Stream;
 use crate::error::Result;
@@ -117,7 +117,8 @@ impl<'scope, 'env> Lend<'scope, 'env> {
     ) -> Result<DeviceTensor<'scope>> {
         let (count, ordinal) = (memory.len(), memory.stream().context().ordinal());
         let (address, in_use) = memory.device_ptr(self.stream);
-        self.lent::<T>((address, count, ordinal), in_use, element, shape)
+        self.in_use.borrow_mut().push(in_use);
+        lender(ordinal, true).lend::<T>((address, count), element, shape)
     }
 
     /// Memory that the kernel writes, as a packed row-major tensor of `shape`. The stream waits for its last read and
@@ -134,19 +135,13 @@ impl<'scope, 'env> Lend<'scope, 'env> {
     ) -> Result<DeviceTensor<'scope>> {
         let (count, ordinal) = (memory.len(), memory.stream().context().ordinal());
         let (address, in_use) = memory.device_ptr_mut(self.stream);
-        self.lent::<T>((address, count, ordinal), in_use, element, shape)
-    }
-
-    fn lent<T: Elements>(
-        &self,
-        (address, count, ordinal): (u64, usize, usize),
-        in_use: SyncOnDrop<'env>,
-        element: ElementType,
-        shape: &[u64],
-    ) -> Result<DeviceTensor<'scope>> {
         self.in_use.borrow_mut().push(in_use);
-        lend::<T>("CudaSlice", (address, count, ordinal as i32), element, shape)
+        lender(ordinal, false).lend::<T>((address, count), element, shape)
     }
+}
+
+fn lender(ordinal: usize, read_only: bool) -> Lender {
+    Lender { name: "CudaSlice", ordinal: Some(ordinal as i32), read_only }
 }
 
 /// Checks the tensors that `tensors` lends and puts one kernel into `stream`, as [`Prepared::launch`] does.

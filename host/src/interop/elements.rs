@@ -31,36 +31,46 @@ elements! {
     i32 => I32;
     u32 => U32;
 }
-#[cfg(feature = "candle")]
-elements! {
-    float8::F8E4M3 => E4m3;
-}
 
 impl<T: Elements, const N: usize> Elements for [T; N] {
     const AS: &'static [E] = T::AS;
     const NAME: &'static str = T::NAME;
 }
 
-/// The memory of `count` values of `T` at an address, as a tensor that every launch holds to its bounds.
+/// What owns memory that is lent.
 #[cfg(any(feature = "cudarc", feature = "cust"))]
-pub(crate) fn lend<'a, T: Elements>(
-    owner: &'static str,
-    memory: (u64, usize, i32),
-    element: E,
-    shape: &[u64],
-) -> crate::error::Result<crate::tensor::DeviceTensor<'a>> {
-    use crate::interop::ForeignError;
-    use crate::tensor::{DeviceTensor, Loan};
+pub(crate) struct Lender {
+    pub(crate) name: &'static str,
+    pub(crate) ordinal: Option<i32>,
+    pub(crate) read_only: bool,
+}
 
-    if !T::AS.contains(&element) {
-        let allowed = T::AS.iter().map(|element| element.name()).collect::<Vec<_>>().join(" or ");
-        let (given, asked) = (T::NAME.to_owned(), element);
-        return Err(ForeignError::ElementType { owner, given, asked, allowed }.into());
+#[cfg(any(feature = "cudarc", feature = "cust"))]
+impl Lender {
+    /// The memory of `count` values of `T` at an address, as a tensor that every launch holds to its bounds.
+    pub(crate) fn lend<'a, T: Elements>(
+        &self,
+        (address, count): (u64, usize),
+        element: E,
+        shape: &[u64],
+    ) -> crate::error::Result<crate::tensor::DeviceTensor<'a>> {
+        fits::<T>(self.name, element)?;
+        let bytes = (count as u64).saturating_mul(size_of::<T>() as u64);
+        let (ordinal, read_only) = (self.ordinal, self.read_only);
+        let loan = crate::tensor::Loan { bytes: Some(bytes), ordinal, stream: None, read_only };
+        Ok(crate::tensor::DeviceTensor::new(address, element, shape).with_loan(loan))
     }
-    let (address, count, ordinal) = memory;
-    let bytes = (count as u64).saturating_mul(size_of::<T>() as u64);
-    let loan = Loan { bytes: Some(bytes), ordinal, stream: None };
-    Ok(DeviceTensor::new(address, element, shape).with_loan(loan))
+}
+
+/// Refuses elements that a `T` does not hold.
+#[cfg(any(feature = "cudarc", feature = "cust", feature = "dlpack"))]
+pub(crate) fn fits<T: Elements>(owner: &'static str, asked: E) -> crate::error::Result<()> {
+    if T::AS.contains(&asked) {
+        return Ok(());
+    }
+    let allowed = T::AS.iter().map(|element| element.name()).collect::<Vec<_>>().join(" or ");
+    let given = T::NAME.to_owned();
+    Err(super::ForeignError::ElementType { owner, given, asked, allowed }.into())
 }
 
 #[cfg(test)]

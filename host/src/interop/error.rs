@@ -2,7 +2,7 @@
 
 use crate::abi::ElementType;
 
-/// A refusal of memory or of a stream of another library. Nothing was launched.
+/// A refusal of memory or of a stream of another library. Nothing was launched, unless the variant says otherwise.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForeignError {
@@ -19,9 +19,9 @@ pub enum ForeignError {
         allowed: String,
     },
     /// The tensor cannot be lent as it is.
-    #[error("the {field} of a {owner} is {given}, but it must be {allowed}: {remedy}")]
+    #[error("the {field} of `{owner}` is {given}, but it must be {allowed}: {remedy}")]
     Tensor {
-        /// What it is, such as `DLManagedTensor`.
+        /// What it is: the tensor of the call, or else its type, such as `DLManagedTensor`.
         owner: &'static str,
         /// Its field.
         field: &'static str,
@@ -44,6 +44,14 @@ pub enum ForeignError {
         /// The stream that the tensor was lent for, as a number.
         expected: u64,
     },
+    /// A tensor that the kernel writes was lent for reading.
+    #[error(
+        "`{tensor}` is written by the kernel, but was lent to be read: lend it for writing, or a copy of it"
+    )]
+    ReadOnly {
+        /// The tensor.
+        tensor: &'static str,
+    },
     /// The stream belongs to another device, or to another context of the same one.
     #[error("the {owner} belongs to {given}, but the plan is prepared on {expected}: {remedy}")]
     StreamElsewhere {
@@ -56,7 +64,7 @@ pub enum ForeignError {
         /// What to do.
         remedy: &'static str,
     },
-    /// The library answered an error of its own.
+    /// The library answered an error of its own; perhaps after the launch.
     #[error("{library} answered {message}: see its documentation")]
     Library {
         /// The library.

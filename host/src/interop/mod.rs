@@ -6,8 +6,6 @@
 //! | `cudarc` | `CudaSlice`, `CudaView`, `CudaViewMut` | `CudaStream`, with cudarc's event tracking |
 //! | `cust` | `DeviceBuffer` | `Stream` |
 //! | `dlpack` | `DLManagedTensor`, `DLManagedTensorVersioned` (`PyTorch`, `CuPy`, `JAX`, ...) | the stream of the exchange |
-//! | `candle` | `Tensor` on the CPU, through the CPU backend | - |
-//! | `candle-cuda` | `Tensor` on a GPU | candle's stream |
 //!
 //! What is lent becomes a [`DeviceTensor`](crate::DeviceTensor) and so meets the same checks as any other. Its lifetime
 //! is that of the borrow, and it remembers how long the memory is, on which device, and (DLPack) for which stream, which
@@ -21,8 +19,6 @@
 mod elements;
 mod error;
 
-#[cfg(feature = "candle")]
-pub mod candle;
 #[cfg(feature = "cudarc")]
 pub mod cudarc;
 #[cfg(feature = "cust")]
@@ -34,4 +30,4 @@ pub use elements::Elements;
 pub use error::ForeignError;
 
 #[cfg(any(feature = "cudarc", feature = "cust"))]
-pub(crate) use elements::lend;
+pub(crate) use elements::Lender;

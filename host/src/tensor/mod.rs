@@ -45,14 +45,16 @@ impl Dims {
 }
 
 /// What the owner of a tensor's memory knows about it, for a launch to hold the tensor to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Loan {
     /// Bytes that are lent, from the tensor's address on.
     pub(crate) bytes: Option<u64>,
     /// The device whose memory it is.
-    pub(crate) ordinal: i32,
+    pub(crate) ordinal: Option<i32>,
     /// The one stream in whose order the memory may be used.
     pub(crate) stream: Option<Stream>,
+    /// Whether it may be read only.
+    pub(crate) read_only: bool,
 }
 
 /// A tensor in device memory: address, element type, shape, and strides unless it is packed row-major.

@@ -74,8 +74,8 @@ impl Inspection {
     pub(crate) fn loans(&self, ordinal: i32, stream: Stream) -> Result<()> {
         for Checked { name: tensor, bytes, loan, .. } in self.seen() {
             let Some(loan) = loan.filter(|_| *bytes != 0) else { continue };
-            if loan.ordinal != ordinal {
-                return Err(Error::WrongDevice { tensor, given: loan.ordinal, expected: ordinal });
+            if let Some(given) = loan.ordinal.filter(|&given| given != ordinal) {
+                return Err(Error::WrongDevice { tensor, given, expected: ordinal });
             }
             if let Some(lent) = loan.stream.filter(|&lent| lent != stream) {
                 let (given, expected) = (stream.raw(), lent.raw());
@@ -166,6 +166,9 @@ impl Rule {
             }
         }
         self.check_strides(tensor)?;
+        if self.written && tensor.loan.is_some_and(|loan| loan.read_only) {
+            return Err(ForeignError::ReadOnly { tensor: name }.into());
+        }
         let bytes =
             size(tensor.shape(), self.element).ok_or(Error::SizeOverflow { tensor: name })?;
         let address = tensor.address;

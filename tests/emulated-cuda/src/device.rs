@@ -55,9 +55,20 @@ driver_api! {
         put(context, primary_context(device))
     }
 
+    fn cuDevicePrimaryCtxSetFlags_v2(device: i32, _flags: u32) {
+        driver_of(device).map(drop)
+    }
+
     fn cuDevicePrimaryCtxRelease_v2(device: i32) { driver_of(device).map(drop) }
 
     fn cuCtxCreate_v4(context: *mut u64, _params: *mut c_void, _flags: u32, device: i32) {
+        driver_of(device)?;
+        let created = create_context(device);
+        set_current_context(created);
+        put(context, created)
+    }
+
+    fn cuCtxCreate_v2(context: *mut u64, _flags: u32, device: i32) {
         driver_of(device)?;
         let created = create_context(device);
         set_current_context(created);

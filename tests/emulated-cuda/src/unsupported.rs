@@ -14,7 +14,6 @@ unsupported! {
     cuArray3DCreate_v2
     cuArray3DGetDescriptor_v2
     cuArrayDestroy
-    cuCtxCreate_v2
     cuCtxGetApiVersion
     cuCtxGetCacheConfig
     cuCtxGetFlags
@@ -28,7 +27,6 @@ unsupported! {
     cuCtxSetSharedMemConfig
     cuDestroyExternalMemory
     cuDevicePrimaryCtxReset_v2
-    cuDevicePrimaryCtxSetFlags_v2
     cuExternalMemoryGetMappedBuffer
     cuFuncSetCacheConfig
     cuFuncSetSharedMemConfig
