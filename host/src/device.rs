@@ -9,9 +9,11 @@ use crate::ops::Operation;
 use crate::plan::Plan;
 use crate::ptx::PtxModule;
 use crate::runtime::{self, Checks, Prepared};
+use crate::trace;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// A version such as 13.0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -118,6 +120,9 @@ struct Shared {
     driver: Arc<dyn Driver>,
     kernels: Mutex<HashMap<&'static str, Kernel>>,
     modules: Mutex<HashMap<&'static str, Module>>,
+    /// Hashes of the problems whose plans were announced.
+    #[cfg(feature = "tracing")]
+    announced: Mutex<std::collections::HashSet<u64>>,
 }
 
 /// A kernel that is loaded and ready to launch.
@@ -142,7 +147,13 @@ impl Device {
 
     /// A device behind any implementation of [`Driver`].
     pub fn with_driver(driver: Arc<dyn Driver>) -> Self {
-        let shared = Shared { driver, kernels: Mutex::default(), modules: Mutex::default() };
+        let shared = Shared {
+            driver,
+            kernels: Mutex::default(),
+            modules: Mutex::default(),
+            #[cfg(feature = "tracing")]
+            announced: Mutex::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -156,7 +167,8 @@ impl Device {
         &self.shared.driver
     }
 
-    /// Whether a kernel has faulted: then the process cannot use the device any more.
+    /// Whether a kernel has faulted: then the process cannot use the device any more. Asks no driver and never waits,
+    /// so that a health check may call it as often as it likes; a fault is known once any call has reported it.
     pub fn is_poisoned(&self) -> bool {
         self.shared.driver.poison().is_some()
     }
@@ -230,7 +242,26 @@ impl Device {
     pub fn prepare_on<O: Operation>(&self, plan: &Plan<O>, stream: Stream) -> Result<Prepared<O>> {
         self.check_plan(plan)?;
         let kernel = self.load_on(plan.variant(), stream)?;
+        if self.is_new(plan) {
+            trace::plan_chosen(plan);
+        }
         Ok(Prepared::new(self.clone(), plan.clone(), kernel))
+    }
+
+    /// Whether this is the first plan of its problem. Asked for the log only.
+    #[cfg(feature = "tracing")]
+    fn is_new<O: Operation>(&self, plan: &Plan<O>) -> bool {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (O::NAME, plan.problem()).hash(&mut hasher);
+        let mut announced = self.shared.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        announced.insert(hasher.finish())
+    }
+
+    #[cfg(not(feature = "tracing"))]
+    #[allow(clippy::unused_self)]
+    fn is_new<O: Operation>(&self, _: &Plan<O>) -> bool {
+        false
     }
 
     /// Loads any kernel of the variant table, once per device: for launches through [`Driver::launch`].
@@ -311,7 +342,9 @@ impl Device {
             module
         } else {
             ptx.check(self.info().driver_version)?;
+            let start = Instant::now();
             let module = self.shared.driver.load_module(ptx.name, &ptx.text)?;
+            trace::module_loaded(ptx.name, self.info(), start.elapsed());
             modules.insert(variant.module, module);
             module
         };

@@ -130,7 +130,14 @@
 //! # Ok::<(), expert_gemm::Error>(())
 //! ```
 //!
-//! Memory and streams of another library come in by [`DeviceTensor::from_raw`] and [`Stream::from_raw`].
+//! Memory and streams of cudarc, cust and `DLPack` come in by the adapters of [`interop`], those of any other
+//! library by [`DeviceTensor::from_raw`] and [`Stream::from_raw`].
+//!
+//! # In a service
+//!
+//! [`Device`], [`Prepared`], and the handles of memory, streams, events and graphs may be shared and moved between
+//! threads. A process may open several devices; each has its own modules and its own health. [`doctor()`] reports what
+//! each of them can run; [`Device::is_poisoned`] is a health check that costs nothing.
 //!
 //! # Errors
 //!
@@ -140,7 +147,12 @@
 //!
 //! # Features
 //!
+//! All are off by default.
+//!
 //! - `mock`: [`driver`]`::mock`, a driver without a device that records launches, for tests of your own code.
+//! - `tracing`: events of the `tracing` crate under the target `expert_gemm`: the plan of each shape once, each module
+//!   with the time that it took to load, and the loss of a device.
+//! - `cudarc`, `cust`, `dlpack`: the adapters of [`interop`].
 //!
 //! # Environment
 //!
@@ -163,6 +175,7 @@
 
 pub mod cpu;
 pub mod device;
+pub mod doctor;
 pub mod driver;
 mod error;
 pub mod interop;
@@ -175,9 +188,11 @@ pub mod ptx;
 mod runtime;
 pub mod scales;
 mod tensor;
+mod trace;
 
 pub use cpu::{HostInput, HostMxTensors, HostOutput, HostQuantTensors, HostTensors};
 pub use device::{Device, DeviceInfo, EventHandle, GraphHandle, Kernel, StreamHandle, Version};
+pub use doctor::doctor;
 pub use driver::{Driver, Stream};
 pub use error::{Error, Result};
 pub use expert_gemm_kernels::abi;

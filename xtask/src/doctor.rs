@@ -28,6 +28,17 @@ pub(crate) fn run() {
     for finding in findings.iter().filter(|finding| finding.found.is_none()) {
         println!("\n{} is missing: {}", finding.what, finding.remedy);
     }
+    println!("\n{}", report());
+}
+
+/// What the library says that this machine can run, as a service would log it.
+fn report() -> String {
+    let mut example = workspace::cargo();
+    example.args(["run", "--quiet", "-p", "expert-gemm", "--example", "doctor"]);
+    match process::capture(&mut example, "asking the library") {
+        Ok((said, _)) => said.trim_end().to_owned(),
+        Err(error) => format!("the library could not be asked: {error:#}"),
+    }
 }
 
 fn findings() -> Vec<Finding> {

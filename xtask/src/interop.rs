@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use crate::{process, workspace};
 
 /// Everything that can be built without CUDA and without a framework.
-const FEATURES: &str = "mock,cudarc,cust,dlpack";
-const TESTS: [&str; 3] = ["interop_cudarc", "interop_cust", "interop_dlpack"];
+const FEATURES: &str = "mock,tracing,cudarc,cust,dlpack";
+const TESTS: [&str; 4] = ["interop_cudarc", "interop_cust", "interop_dlpack", "tracing"];
 const EXAMPLES: [&str; 3] = ["cudarc", "cust", "dlpack"];
 
 /// Lints, tests and documents the features, and runs the examples.
