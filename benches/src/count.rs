@@ -4,6 +4,8 @@
 pub const IDEAL_BYTES_PER_S: f64 = 4.65e12;
 /// Operations per second that the ideal kernel does on an H200.
 pub const IDEAL_FLOPS_PER_S: f64 = 1.5e15;
+/// Microseconds of a kernel that does nothing, as the method of the records times it.
+pub const FLOOR_US: f64 = 4.0;
 
 /// What has to be computed and moved.
 #[derive(Clone, Copy, Debug)]

@@ -10,17 +10,28 @@
 //! | [`measure`], [`suites`] | one case, and the cases of each operation |
 //! | [`clocks`] | SM clock and power while something runs |
 //! | [`record`] | the JSON that is committed |
-//! | [`models`], [`tensors_file`], [`verify`] | what the demo adds |
+//! | [`names`], [`table`] | what the name of a case says, and plain tables |
+//! | [`compare`] | two records, case by case |
+//! | [`peers`], [`standing`] | times of other libraries, and where ours stand |
+//! | [`plot`] | records as pictures |
+//! | [`models`] | models and their projections |
+//! | [`tensors_file`], [`verify`] | what the demo adds |
 
 pub mod clocks;
+pub mod compare;
 pub mod count;
 pub mod data;
 pub mod measure;
 pub mod models;
+pub mod names;
+pub mod peers;
+pub mod plot;
 pub mod reader;
 pub mod record;
 pub mod shapes;
+pub mod standing;
 pub mod suites;
+pub mod table;
 pub mod tensors_file;
 pub mod timer;
 pub mod verify;

@@ -7,6 +7,7 @@ use crate::verify::Verified;
 use anyhow::{Result, ensure};
 use expert_gemm::{GroupStatus, Stream};
 use expert_gemm_kernels::abi::Variant;
+use std::collections::BTreeMap;
 
 /// Something on a device that can be launched again and again.
 pub trait Subject {
@@ -65,6 +66,7 @@ pub fn measure(
         ideal_us: cost.ideal_us(),
         outputs_equal: verified.equal,
         outputs_sampled: verified.sampled,
+        peers: BTreeMap::new(),
     };
     print_row(&record);
     Ok(record)

@@ -1,7 +1,9 @@
 //! What is written down: `benches/record/<gpu>/<date>.json`.
 
+use crate::peers::{OpPeers, PeerTime};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,6 +36,9 @@ pub struct Meta {
     pub method: String,
     /// What this chip does at best, measured in the same run.
     pub ceiling: Ceiling,
+    /// Peers that were measured in the same run, by operation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<OpPeers>,
 }
 
 /// Ceilings measured in the run.
@@ -80,9 +85,44 @@ pub struct CaseRecord {
     pub outputs_equal: usize,
     /// Outputs of sampled rows.
     pub outputs_sampled: usize,
+    /// Peers, by column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub peers: BTreeMap<String, PeerTime>,
+}
+
+impl Meta {
+    /// One line: which machine, when, which commit.
+    pub fn title(&self) -> String {
+        let Self { gpu, driver, date, commit, .. } = self;
+        format!("{gpu}, driver {driver}, {date}, commit {commit}")
+    }
+}
+
+impl CaseRecord {
+    /// What tells cases apart.
+    pub fn key(&self) -> (&str, &str) {
+        (&self.op, &self.case)
+    }
+
+    /// Operation and case, short enough for a table.
+    pub fn title(&self) -> String {
+        let op = if self.op.contains("mxfp8_blockscaled_grouped_mm") { "mxfp8/" } else { "" };
+        format!("{op}{}", self.case)
+    }
 }
 
 impl Record {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// If there is no such file, or it holds something else.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is no record of a run", path.display()))
+    }
+
     /// Writes the record. Cases that the file already holds and that were not measured again stay.
     ///
     /// # Errors
@@ -90,15 +130,11 @@ impl Record {
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut merged = self.clone();
         if path.exists() {
-            let text = std::fs::read_to_string(path)?;
-            let old: Self = serde_json::from_str(&text)
-                .with_context(|| format!("{} is no record of a run", path.display()))?;
-            let fresh = |old: &CaseRecord| {
-                self.cases.iter().any(|new| (&new.op, &new.case) == (&old.op, &old.case))
-            };
+            let old = Self::read(path)?;
+            let fresh = |old: &CaseRecord| self.cases.iter().any(|new| new.key() == old.key());
             merged.cases.extend(old.cases.into_iter().filter(|old| !fresh(old)));
         }
-        merged.cases.sort_by(|p, q| (&p.op, &p.case).cmp(&(&q.op, &q.case)));
+        merged.cases.sort_by(|p, q| p.key().cmp(&q.key()));
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -107,8 +143,8 @@ impl Record {
     }
 
     /// Where the record of a GPU and a day belongs, relative to the workspace.
-    pub fn default_path(gpu: &str, date: &str) -> PathBuf {
-        ["benches", "record", &slug(gpu), &format!("{date}.json")].iter().collect()
+    pub fn default_path(gpu: &str, name: &str) -> PathBuf {
+        ["benches", "record", &slug(gpu), &format!("{name}.json")].iter().collect()
     }
 }
 
@@ -182,7 +218,7 @@ mod tests {
         let record = |cases| Record { cases, ..Record::default() };
         record(vec![case("b", 1.0), case("a", 2.0)]).write(&path).unwrap();
         record(vec![case("b", 3.0)]).write(&path).unwrap();
-        let read: Record = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let read = Record::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         let cases: Vec<(&str, f64)> = read.cases.iter().map(|c| (&*c.case, c.us)).collect();
         assert_eq!(cases, [("a", 2.0), ("b", 3.0)]);

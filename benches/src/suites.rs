@@ -1,10 +1,10 @@
 //! What `bench` measures of each operation.
 
-use crate::count::Work;
+use crate::count::{Cost, Work};
 use crate::data::{DeviceWeights, OnDevice};
 use crate::measure::{Subject, measure};
 use crate::record::CaseRecord;
-use crate::shapes::{Case, GROUPS, Group, cases, quant_cases, quant_name};
+use crate::shapes::{Case, Group, Set, quant_name};
 use crate::timer::Timer;
 use crate::verify::{Verified, verify, verify_mxfp8, verify_quant};
 use anyhow::{Context as _, Result};
@@ -19,6 +19,7 @@ use expert_gemm_tests::mx::quant_problem::{QuantProblem, QuantSpec};
 use expert_gemm_tests::mx::routing::MxRouting;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::Routing;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// Rows whose outputs are compared with the models.
@@ -50,7 +51,39 @@ impl Suite {
         VARIANTS.iter().any(|v| v.op == self.op() && v.arch.runs_on(capability))
     }
 
-    /// Measures the cases whose name is `wanted`.
+    /// The cases of a set that are `wanted`, without measuring them.
+    pub fn list(self, set: Set, wanted: &dyn Fn(&str) -> bool) -> Vec<Listed> {
+        let cases = match self {
+            Self::Fp8 | Self::Mxfp8Mm => {
+                set.groups().into_iter().flat_map(|(_, cases)| cases).collect()
+            }
+            Self::Mxfp8Quant => set.quant_cases(),
+        };
+        let named = cases.into_iter().map(|case| (self.case_name(&case), case));
+        named
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, case)| Listed::new(name, self.cost(&case), case))
+            .collect()
+    }
+
+    /// What a case is called.
+    fn case_name(self, case: &Case) -> String {
+        match self {
+            Self::Fp8 | Self::Mxfp8Mm => case.to_string(),
+            Self::Mxfp8Quant => quant_name(case),
+        }
+    }
+
+    /// What a case needs at least.
+    fn cost(self, case: &Case) -> Cost {
+        match self {
+            Self::Fp8 => work(case).fp8(),
+            Self::Mxfp8Mm => work(case).mxfp8(),
+            Self::Mxfp8Quant => work(case).mxfp8_quant(),
+        }
+    }
+
+    /// Measures the cases of a set whose name is `wanted`.
     ///
     /// # Errors
     /// What the host crate refuses or the driver answers.
@@ -58,6 +91,7 @@ impl Suite {
         self,
         device: &Device,
         timer: &Timer,
+        set: Set,
         wanted: &dyn Fn(&str) -> bool,
         sustained: bool,
     ) -> Result<Vec<CaseRecord>> {
@@ -65,21 +99,52 @@ impl Suite {
         match self {
             Self::Fp8 | Self::Mxfp8Mm => {
                 let product = if self == Self::Fp8 { fp8 } else { mxfp8 };
-                for group in GROUPS {
-                    let wanted: Vec<Case> =
-                        cases(group).into_iter().filter(|case| wanted(&case.to_string())).collect();
-                    if !wanted.is_empty() {
-                        records.extend(product(device, timer, group, &wanted, sustained)?);
+                for (group, mut cases) in set.groups() {
+                    cases.retain(|case| wanted(&case.to_string()));
+                    if !cases.is_empty() {
+                        records.extend(product(device, timer, group, &cases, sustained)?);
                     }
                 }
             }
             Self::Mxfp8Quant => {
-                for case in quant_cases().filter(|case| wanted(&quant_name(case))) {
-                    records.push(quant(device, timer, &case, sustained)?);
+                for case in set.quant_cases().iter().filter(|case| wanted(&quant_name(case))) {
+                    records.push(quant(device, timer, case, sustained)?);
                 }
             }
         }
         Ok(records)
+    }
+
+    /// The operation's name, as records carry it.
+    pub const fn op_name(self) -> &'static str {
+        self.op().name()
+    }
+}
+
+/// A case as other programs read it.
+#[derive(Serialize)]
+pub struct Listed {
+    case: String,
+    n: usize,
+    k: usize,
+    rows_per_expert: Vec<u32>,
+    flops: f64,
+    bytes: f64,
+    ideal_us: f64,
+}
+
+impl Listed {
+    fn new(case_name: String, cost: Cost, case: Case) -> Self {
+        let projection = case.group.projection;
+        Self {
+            case: case_name,
+            n: projection.n(),
+            k: projection.k(),
+            rows_per_expert: case.rows_per_expert,
+            flops: cost.flops,
+            bytes: cost.bytes,
+            ideal_us: cost.ideal_us(),
+        }
     }
 }
 
@@ -88,8 +153,8 @@ fn work(case: &Case) -> Work {
     Work {
         rows: case.rows(),
         live_experts: case.live_experts(),
-        n: case.group.projection.n as u64,
-        k: case.group.projection.k as u64,
+        n: case.group.projection.n() as u64,
+        k: case.group.projection.k() as u64,
     }
 }
 
@@ -102,8 +167,8 @@ fn fp8(
 ) -> Result<Vec<CaseRecord>> {
     let spec = Spec {
         experts: group.experts,
-        n: group.projection.n,
-        k: group.projection.k,
+        n: group.projection.n(),
+        k: group.projection.k(),
         output: ElementType::Bf16,
         seed: SEED,
         ..Spec::PLAIN
@@ -116,7 +181,7 @@ fn fp8(
             problem.reroute(Routing::packed(case.rows_per_expert.clone()));
             let on_device = OnDevice::new(device, &weights, &problem)?;
             let subject = Fp8Product { problem: &problem, on_device };
-            measure(timer, case.to_string(), work(case).fp8(), &subject, sustained)
+            measure(timer, case.to_string(), Suite::Fp8.cost(case), &subject, sustained)
                 .with_context(|| case.to_string())
         })
         .collect()
@@ -146,13 +211,13 @@ fn quant(device: &Device, timer: &Timer, case: &Case, sustained: bool) -> Result
     let name = quant_name(case);
     let spec = QuantSpec {
         experts: case.group.experts,
-        k: case.group.projection.k,
+        k: case.group.projection.k(),
         seed: SEED,
         ..QuantSpec::PLAIN
     };
     let routing = MxRouting::packed(Routing::packed(case.rows_per_expert.clone()));
     let subject = Quantiser::new(device, QuantProblem::new(spec, routing))?;
-    measure(timer, name.clone(), work(case).mxfp8_quant(), &subject, sustained).context(name)
+    measure(timer, name.clone(), Suite::Mxfp8Quant.cost(case), &subject, sustained).context(name)
 }
 
 /// A grouped quantisation on the device.
@@ -196,8 +261,8 @@ fn mxfp8(
 ) -> Result<Vec<CaseRecord>> {
     let spec = MxSpec {
         experts: group.experts,
-        n: group.projection.n,
-        k: group.projection.k,
+        n: group.projection.n(),
+        k: group.projection.k(),
         seed: SEED,
         ..MxSpec::PLAIN
     };
@@ -211,7 +276,7 @@ fn mxfp8(
             let weights = Arc::clone(&weights);
             let on_device = DeviceMx::with_weights(device, &problem, Around::Nothing, weights)?;
             let subject = Mxfp8Product { problem: &problem, on_device };
-            measure(timer, case.to_string(), work(case).mxfp8(), &subject, sustained)
+            measure(timer, case.to_string(), Suite::Mxfp8Mm.cost(case), &subject, sustained)
                 .with_context(|| case.to_string())
         })
         .collect()
@@ -235,5 +300,23 @@ impl Subject for Mxfp8Product<'_> {
         let outcome = self.on_device.outcome()?;
         let arch = self.variant().arch;
         Ok((outcome.status, verify_mxfp8(self.problem, arch, &outcome.output, SAMPLED_ROWS)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_holds_what_a_program_needs_to_measure_the_same() {
+        let wanted = |name: &str| name == "dsv3_gateup/E32/M8/zipf";
+        let listed = serde_json::to_value(Suite::Fp8.list(Set::Peers, &wanted)).unwrap();
+        let [case] = listed.as_array().unwrap().as_slice() else { panic!("{listed}") };
+        assert_eq!((&case["n"], &case["k"]), (&4096.into(), &7168.into()));
+        let rows = case["rows_per_expert"].as_array().unwrap();
+        assert_eq!(rows.iter().filter_map(serde_json::Value::as_u64).sum::<u64>(), 256);
+        assert!(case["ideal_us"].as_f64().is_some_and(|us| (us - 202.9).abs() < 0.1), "{case}");
+        let any = |_: &str| true;
+        assert_eq!(Suite::Mxfp8Quant.list(Set::Peers, &any).len(), 17);
     }
 }

@@ -8,35 +8,18 @@
 
 mod common;
 
-use common::{BLOCKS, EXPERTS, K, N, Operands, PROBLEM, ROWS};
+use common::{BLOCKS, EXPERTS, K, N, Operands, ROWS};
 use cudarc::driver::CudaContext;
 use expert_gemm::interop::cudarc::launch;
-use expert_gemm::{Device, ElementType as E, Fp8GroupedMm, Fp8GroupedMmTensors, Prepared};
+use expert_gemm::{ElementType as E, Fp8GroupedMmTensors, Prepared};
 use half::bf16;
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let operands = Operands::new();
-    let expected = operands.on_cpu()?;
-    // Asked first, because cudarc itself panics where there is no driver.
-    let device = Device::open(0);
-    let product = match device.and_then(|device| device.prepare(&PROBLEM.plan(device.info())?)) {
-        Ok(prepared) => {
-            println!("on {}", prepared.device().info());
-            on_gpu(&prepared, &operands)?
-        }
-        Err(reason) => {
-            println!("on the CPU: {reason}");
-            operands.on_cpu()?
-        }
-    };
-    common::compare(&product, &expected)
+    common::run(on_gpu)
 }
 
-fn on_gpu(
-    prepared: &Prepared<Fp8GroupedMm>,
-    operands: &Operands,
-) -> Result<Vec<bf16>, Box<dyn Error>> {
+fn on_gpu(prepared: &Prepared, operands: &Operands) -> Result<Vec<bf16>, Box<dyn Error>> {
     let stream = CudaContext::new(0)?.new_stream()?;
     let (a, b) = (stream.clone_htod(&operands.a)?, stream.clone_htod(&operands.b)?);
     let scales_a = stream.clone_htod(&operands.scales_a)?;

@@ -9,35 +9,19 @@
 
 mod common;
 
-use common::{BLOCKS, EXPERTS, K, N, Operands, PROBLEM, ROWS};
+use common::{BLOCKS, EXPERTS, K, N, Operands, ROWS};
 use cust::memory::{CopyDestination, DeviceBuffer};
 use cust::stream::{Stream, StreamFlags};
 use expert_gemm::interop::cust::{launch, read, write};
-use expert_gemm::{Device, ElementType as E, Fp8GroupedMm, Fp8GroupedMmTensors, Prepared};
+use expert_gemm::{ElementType as E, Fp8GroupedMmTensors, Prepared};
 use half::bf16;
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let operands = Operands::new();
-    let expected = operands.on_cpu()?;
-    let device = Device::open(0);
-    let product = match device.and_then(|device| device.prepare(&PROBLEM.plan(device.info())?)) {
-        Ok(prepared) => {
-            println!("on {}", prepared.device().info());
-            on_gpu(&prepared, &operands)?
-        }
-        Err(reason) => {
-            println!("on the CPU: {reason}");
-            operands.on_cpu()?
-        }
-    };
-    common::compare(&product, &expected)
+    common::run(on_gpu)
 }
 
-fn on_gpu(
-    prepared: &Prepared<Fp8GroupedMm>,
-    operands: &Operands,
-) -> Result<Vec<bf16>, Box<dyn Error>> {
+fn on_gpu(prepared: &Prepared, operands: &Operands) -> Result<Vec<bf16>, Box<dyn Error>> {
     let _context = cust::quick_init()?;
     let stream = Stream::new(StreamFlags::NON_BLOCKING, None)?;
     let a = DeviceBuffer::from_slice(&operands.a)?;

@@ -9,31 +9,17 @@
 
 mod common;
 
-use common::{BLOCKS, EXPERTS, K, N, Operands, PROBLEM, ROWS};
+use common::{BLOCKS, EXPERTS, K, N, Operands, ROWS};
 use expert_gemm::interop::dlpack::{ManagedTensor, export};
-use expert_gemm::{
-    Device, ElementType as E, Fp8GroupedMm, Fp8GroupedMmTensors, Plain, Prepared, Result, Stream,
-};
+use expert_gemm::{Device, ElementType as E, Fp8GroupedMmTensors, Plain, Prepared, Result, Stream};
 use half::bf16;
+use std::error::Error;
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let operands = Operands::new();
-    let expected = operands.on_cpu()?;
-    let device = Device::open(0);
-    let product = match device.and_then(|device| device.prepare(&PROBLEM.plan(device.info())?)) {
-        Ok(prepared) => {
-            println!("on {}", prepared.device().info());
-            on_gpu(&prepared, &operands)?
-        }
-        Err(reason) => {
-            println!("on the CPU: {reason}");
-            operands.on_cpu()?
-        }
-    };
-    common::compare(&product, &expected)
+fn main() -> std::result::Result<(), Box<dyn Error>> {
+    common::run(|prepared, operands| Ok(on_gpu(prepared, operands)?))
 }
 
-fn on_gpu(prepared: &Prepared<Fp8GroupedMm>, operands: &Operands) -> Result<Vec<bf16>> {
+fn on_gpu(prepared: &Prepared, operands: &Operands) -> Result<Vec<bf16>> {
     let device = prepared.device();
     let a = exchanged(device, &operands.a, E::E4m3, &[ROWS, K])?;
     let b = exchanged(device, &operands.b, E::E4m3, &[EXPERTS, N, K])?;

@@ -5,6 +5,7 @@ use crate::driver::cuda::Cuda;
 use crate::driver::{Driver, Event, Function, FunctionAttributes, Graph, Module, Stream};
 use crate::error::{Error, Result};
 use crate::memory::DeviceBuffer;
+use crate::module_error::ModuleError;
 use crate::ops::Operation;
 use crate::plan::Plan;
 use crate::ptx::PtxModule;
@@ -120,9 +121,7 @@ struct Shared {
     driver: Arc<dyn Driver>,
     kernels: Mutex<HashMap<&'static str, Kernel>>,
     modules: Mutex<HashMap<&'static str, Module>>,
-    /// Hashes of the problems whose plans were announced.
-    #[cfg(feature = "tracing")]
-    announced: Mutex<std::collections::HashSet<u64>>,
+    announced: trace::Announced,
 }
 
 /// A kernel that is loaded and ready to launch.
@@ -145,14 +144,23 @@ impl Device {
         Ok(Self::with_driver(Cuda::open(ordinal)?))
     }
 
+    /// Opens the device whose primary context is current on the calling thread: the one that `cudaSetDevice`
+    /// chose.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CurrentContext`], and as [`open`](Self::open).
+    pub fn open_current() -> Result<Self> {
+        Ok(Self::with_driver(Cuda::open_current()?))
+    }
+
     /// A device behind any implementation of [`Driver`].
     pub fn with_driver(driver: Arc<dyn Driver>) -> Self {
         let shared = Shared {
             driver,
             kernels: Mutex::default(),
             modules: Mutex::default(),
-            #[cfg(feature = "tracing")]
-            announced: Mutex::default(),
+            announced: trace::Announced::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -227,8 +235,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`Error::PlanForAnotherDevice`], everything that [`PtxModule::check`] refuses, [`Error::Jit`],
-    /// [`Error::KernelMissing`], or what the driver answers.
+    /// [`Error::PlanForAnotherDevice`], everything that [`PtxModule::check`] refuses, [`ModuleError::Jit`],
+    /// [`ModuleError::KernelMissing`], or what the driver answers.
     pub fn prepare<O: Operation>(&self, plan: &Plan<O>) -> Result<Prepared<O>> {
         self.prepare_on(plan, Stream::DEFAULT)
     }
@@ -242,26 +250,8 @@ impl Device {
     pub fn prepare_on<O: Operation>(&self, plan: &Plan<O>, stream: Stream) -> Result<Prepared<O>> {
         self.check_plan(plan)?;
         let kernel = self.load_on(plan.variant(), stream)?;
-        if self.is_new(plan) {
-            trace::plan_chosen(plan);
-        }
+        self.shared.announced.plan_chosen(plan);
         Ok(Prepared::new(self.clone(), plan.clone(), kernel))
-    }
-
-    /// Whether this is the first plan of its problem. Asked for the log only.
-    #[cfg(feature = "tracing")]
-    fn is_new<O: Operation>(&self, plan: &Plan<O>) -> bool {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        (O::NAME, plan.problem()).hash(&mut hasher);
-        let mut announced = self.shared.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        announced.insert(hasher.finish())
-    }
-
-    #[cfg(not(feature = "tracing"))]
-    #[allow(clippy::unused_self)]
-    fn is_new<O: Operation>(&self, _: &Plan<O>) -> bool {
-        false
     }
 
     /// Loads any kernel of the variant table, once per device: for launches through [`Driver::launch`].
@@ -357,7 +347,7 @@ impl Device {
     fn find(&self, module: Module, variant: &Variant) -> Result<Kernel> {
         let driver = &self.shared.driver;
         let function =
-            driver.function(module, variant.symbol)?.ok_or_else(|| Error::KernelMissing {
+            driver.function(module, variant.symbol)?.ok_or_else(|| ModuleError::KernelMissing {
                 module: variant.module.to_owned(),
                 symbol: variant.symbol.to_owned(),
             })?;

@@ -142,7 +142,7 @@
 //! # Errors
 //!
 //! Nothing here panics. Every refusal is an [`Error`] that names the tensor or field, what was given, what is
-//! allowed and what to do, and comes before anything is launched. After a kernel has faulted,
+//! allowed and what to do, and comes before anything is launched; [`Error::kind`] sorts them. After a kernel has faulted,
 //! [`Device::is_poisoned`] says so and every call answers [`Error::Poisoned`].
 //!
 //! # Features
@@ -178,10 +178,12 @@ pub mod device;
 pub mod doctor;
 pub mod driver;
 mod error;
+mod error_kind;
 pub mod interop;
 #[cfg(test)]
 mod made_up;
 mod memory;
+mod module_error;
 mod ops;
 pub mod plan;
 pub mod ptx;
@@ -195,9 +197,11 @@ pub use device::{Device, DeviceInfo, EventHandle, GraphHandle, Kernel, StreamHan
 pub use doctor::doctor;
 pub use driver::{Driver, Stream};
 pub use error::{Error, Result};
+pub use error_kind::ErrorKind;
 pub use expert_gemm_kernels::abi;
 pub use expert_gemm_kernels::abi::{ElementType, GroupStatus, ScaleRule};
 pub use memory::{DeviceBuffer, Plain};
+pub use module_error::ModuleError;
 pub use ops::{
     Fp8GroupedMm, Fp8GroupedMmTensors, MAX_EXPERTS, MAX_ROWS, MAX_SCALE_ROWS, MAX_SIDE,
     MAX_WEIGHT_BYTES, Mxfp8GroupedMm, Mxfp8GroupedMmTensors, Mxfp8GroupedQuant,

@@ -5,20 +5,39 @@ use crate::ops::Operation;
 use crate::plan::Plan;
 use std::time::Duration;
 
-/// A plan is prepared for the first time on its device.
-pub(crate) fn plan_chosen<O: Operation>(plan: &Plan<O>) {
+/// The problems of one device whose plans were announced.
+#[derive(Debug, Default)]
+pub(crate) struct Announced {
+    /// Hashes of them.
     #[cfg(feature = "tracing")]
-    tracing::info!(
-        target: "expert_gemm",
-        operation = O::OP.name(),
-        problem = plan.problem().describe(),
-        kernel = plan.variant().symbol,
-        grid = plan.grid(),
-        device = plan.device().ordinal,
-        "plan chosen"
-    );
+    problems: std::sync::Mutex<std::collections::HashSet<u64>>,
+}
+
+impl Announced {
+    /// A plan is prepared: announced if it is the first of its problem.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn plan_chosen<O: Operation>(&self, plan: &Plan<O>) {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (O::NAME, plan.problem()).hash(&mut hasher);
+        let mut problems = self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !problems.insert(hasher.finish()) {
+            return;
+        }
+        tracing::info!(
+            target: "expert_gemm",
+            operation = O::OP.name(),
+            problem = plan.problem().describe(),
+            kernel = plan.variant().symbol,
+            grid = plan.grid(),
+            device = plan.device().ordinal,
+            "plan chosen"
+        );
+    }
+
     #[cfg(not(feature = "tracing"))]
-    let _ = plan;
+    #[allow(clippy::unused_self)]
+    pub(crate) fn plan_chosen<O: Operation>(&self, _: &Plan<O>) {}
 }
 
 /// The driver has compiled and loaded a module.

@@ -2,22 +2,19 @@
 
 #[path = "../examples/common/mod.rs"]
 mod common;
-mod driver_log;
+mod driver;
 
 use common::{BLOCKS, EXPERTS, K, N, Operands, PROBLEM, ROWS};
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DriverError, sys};
 use expert_gemm::interop::ForeignError;
 use expert_gemm::interop::cudarc::launch;
-use expert_gemm::{
-    Checks, Device, ElementType as E, Error, Fp8GroupedMm, Fp8GroupedMmTensors, Prepared,
-};
+use expert_gemm::{Checks, ElementType as E, Error, Fp8GroupedMm, Fp8GroupedMmTensors, Prepared};
 use half::bf16;
 use std::sync::Arc;
 
 /// The plan of the examples, loaded, unless there is no device.
-fn prepared() -> Option<driver_log::Turn<Prepared>> {
-    let opened = Device::open(0).and_then(|device| device.prepare(&PROBLEM.plan(device.info())?));
-    driver_log::required(opened)
+fn prepared() -> Option<driver::Turn<Prepared>> {
+    driver::required(common::prepare)
 }
 
 struct OnDevice {
@@ -104,7 +101,7 @@ fn views_of_one_allocation_are_lent_one_by_one() {
 #[test]
 fn cudarc_knows_what_the_kernel_reads_and_writes() {
     let Some(prepared) = prepared() else { return };
-    let Some(log) = driver_log::Log::of(prepared.device()) else { return };
+    let Some(log) = driver::Log::of(prepared.device()) else { return };
     let context = CudaContext::new(0).expect("context");
     let (upload, compute) =
         (context.new_stream().expect("stream"), context.new_stream().expect("stream"));
@@ -136,7 +133,7 @@ fn cudarc_knows_what_the_kernel_reads_and_writes() {
 #[test]
 fn without_event_tracking_nothing_is_waited_for() {
     let Some(prepared) = prepared() else { return };
-    let Some(log) = driver_log::Log::of(prepared.device()) else { return };
+    let Some(log) = driver::Log::of(prepared.device()) else { return };
     let context = CudaContext::new(0).expect("context");
     // SAFETY: one stream is used, so that there is nothing to keep in order.
     unsafe { context.disable_event_tracking() };

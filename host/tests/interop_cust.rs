@@ -2,21 +2,21 @@
 
 #[path = "../examples/common/mod.rs"]
 mod common;
-mod driver_log;
+mod driver;
 
-use common::{BLOCKS, EXPERTS, K, N, Operands, PROBLEM, ROWS};
+use common::{BLOCKS, EXPERTS, K, N, Operands, ROWS};
 use cust::context::legacy::{Context as LegacyContext, ContextFlags};
 use cust::error::CudaResult;
 use cust::memory::{CopyDestination, DeviceBuffer};
 use cust::stream::{Stream, StreamFlags};
 use expert_gemm::interop::ForeignError;
 use expert_gemm::interop::cust::{launch, read, write};
-use expert_gemm::{Checks, Device, ElementType as E, Error, Fp8GroupedMmTensors, Prepared};
+use expert_gemm::{Checks, ElementType as E, Error, Fp8GroupedMmTensors, Prepared};
 use half::bf16;
 
-fn prepared() -> Option<driver_log::Turn<Prepared>> {
-    let opened = Device::open(0).and_then(|device| device.prepare(&PROBLEM.plan(device.info())?));
-    driver_log::required(opened)
+/// The plan of the examples, loaded, unless there is no device.
+fn prepared() -> Option<driver::Turn<Prepared>> {
+    driver::required(common::prepare)
 }
 
 struct OnDevice {

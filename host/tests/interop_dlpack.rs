@@ -172,7 +172,7 @@ fn descriptions_that_no_launch_can_use_are_refused_and_given_back() {
     assert_eq!(with(&|p| p.tensor.ndim = -1), "shape");
 }
 
-/// The newer form of a `[40, 384]` tensor of bytes on a device.
+/// Launches with a status word that came in the newer form.
 fn versioned(major: u32, flags: u64, device_id: i32, strides: Option<[i64; 2]>) -> Result<E> {
     let (_, prepared) = prepared();
     let status = prepared.device().alloc(4).expect("alloc");

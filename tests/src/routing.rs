@@ -241,12 +241,18 @@ pub fn counts(skew: Skew, experts: usize, total: u64, rng: &mut Rng) -> Vec<u32>
     }
 }
 
-/// `total` rows, the share of the i-th ranked expert proportional to 1 / i, ranks shuffled; what is left by
-/// rounding down goes to the largest remainders.
+/// `total` rows, the share of the i-th ranked expert proportional to 1 / i: [`power_law_counts`].
 pub fn zipf_counts(experts: usize, total: u64, rng: &mut Rng) -> Vec<u32> {
-    let harmonic: f64 = (1..=experts).map(|rank| 1.0 / rank as f64).sum();
+    power_law_counts(experts, total, 1.0, rng)
+}
+
+/// `total` rows, the share of the i-th ranked expert proportional to 1 / i^`exponent`, ranks shuffled; what is left
+/// by rounding down goes to the largest remainders.
+pub fn power_law_counts(experts: usize, total: u64, exponent: f64, rng: &mut Rng) -> Vec<u32> {
+    let weights: Vec<f64> = (1..=experts).map(|rank| (rank as f64).powf(exponent)).collect();
+    let harmonic: f64 = weights.iter().map(|weight| 1.0 / weight).sum();
     let mut shares: Vec<f64> =
-        (1..=experts).map(|rank| total as f64 / (rank as f64 * harmonic)).collect();
+        weights.iter().map(|weight| total as f64 / (weight * harmonic)).collect();
     rng.shuffle(&mut shares);
     let mut counts: Vec<u32> = shares.iter().map(|share| *share as u32).collect();
     let left = total - counts.iter().map(|&c| u64::from(c)).sum::<u64>();
@@ -256,6 +262,24 @@ pub fn zipf_counts(experts: usize, total: u64, rng: &mut Rng) -> Vec<u32> {
         counts[expert] += 1;
     }
     counts
+}
+
+/// `total` rows, each to an expert drawn uniformly.
+///
+/// # Panics
+/// If there are rows but no experts.
+pub fn multinomial_counts(experts: usize, total: u64, rng: &mut Rng) -> Vec<u32> {
+    let mut counts = vec![0; experts];
+    for _ in 0..total {
+        counts[rng.below(experts as u64) as usize] += 1;
+    }
+    counts
+}
+
+/// `total` rows as evenly as they go, the first experts one more.
+pub fn even_counts(experts: usize, total: u64) -> Vec<u32> {
+    let experts = experts as u64;
+    (0..experts).map(|i| (total / experts + u64::from(i < total % experts)) as u32).collect()
 }
 
 /// `total` rows made by tokens of `top_k` experts each (the last token may bring fewer). A token's scores are
@@ -325,6 +349,21 @@ mod tests {
             let share = 10_000.0 / ((rank + 1) as f64 * 2.717_857);
             assert!((f64::from(count) - share).abs() <= 1.0, "rank {rank}: {count} for {share}");
         }
+    }
+
+    #[test]
+    fn a_steeper_law_gives_the_first_rank_more_and_uniform_draws_scatter_around_the_mean() {
+        let mut rng = Rng::new(6);
+        let steep = power_law_counts(32, 4096, 1.5, &mut rng);
+        let flat = zipf_counts(32, 4096, &mut rng);
+        assert_eq!((sum(&steep), steep.iter().max()), (4096, Some(&1811)));
+        assert_eq!((sum(&flat), flat.iter().max()), (4096, Some(&1009)));
+        let drawn = multinomial_counts(32, 32 * 1024, &mut rng);
+        assert_eq!(sum(&drawn), 32 * 1024);
+        // Five standard deviations of 32 rows around 1024.
+        assert!(drawn.iter().all(|&rows| rows.abs_diff(1024) < 160), "{drawn:?}");
+        assert!(drawn.iter().any(|&rows| rows != 1024));
+        assert_eq!(even_counts(3, 8), [3, 3, 2]);
     }
 
     #[test]

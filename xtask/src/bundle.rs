@@ -1,12 +1,11 @@
-//! `cargo xtask bundle`: the test and benchmark programs, for a GPU machine that has no cargo.
+//! `cargo xtask bundle`: the test and benchmark programs and the C library, for a GPU machine that has no cargo.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 
-use crate::{process, selftest, ui, workspace};
+use crate::{artifacts, process, ui, workspace};
 
 /// Arguments of `bundle`.
 #[derive(clap::Args)]
@@ -27,7 +26,7 @@ struct Build {
     makes: fn(&str) -> bool,
 }
 
-const BUILDS: [Build; 4] = [
+const BUILDS: [Build; 5] = [
     Build {
         // What needs no GPU runs where cargo is.
         arguments: &["test", "--no-run", "--test", "gpu_*", "-p", "expert-gemm-tests"],
@@ -45,21 +44,11 @@ const BUILDS: [Build; 4] = [
         arguments: &["build", "--bin", "selftest", "-p", "expert-gemm-selftest"],
         makes: |program| program == "selftest",
     },
+    Build {
+        arguments: &["build", "-p", "expert-gemm-capi"],
+        makes: |program| program == "libexpert_gemm.so",
+    },
 ];
-
-/// What cargo says about something it built.
-#[derive(Deserialize)]
-struct Message {
-    reason: String,
-    executable: Option<PathBuf>,
-    target: Option<Target>,
-}
-
-/// The target of a message.
-#[derive(Deserialize)]
-struct Target {
-    name: String,
-}
 
 /// Builds, strips and collects.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -77,7 +66,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut programs = Vec::new();
     for Build { arguments, makes } in &BUILDS {
         if args.programs.is_empty() || args.programs.iter().any(|program| makes(program)) {
-            programs.extend(build(arguments)?);
+            let built = artifacts::build(arguments)?;
+            programs.extend(built.into_iter().filter(|(program, _)| makes(program)));
         }
     }
     if !args.programs.is_empty() {
@@ -104,24 +94,6 @@ fn unknown(programs: &[String]) -> Option<&String> {
     programs.iter().find(|program| !BUILDS.iter().any(|build| (build.makes)(program)))
 }
 
-fn build(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
-    let mut command = workspace::cargo();
-    selftest::stamp(&mut command);
-    command.args(arguments).args(["--release", "--quiet", "--message-format=json"]);
-    let (messages, _) = process::capture(&mut command, "building the programs")?;
-    Ok(executables(&messages))
-}
-
-/// Target names and files; the names are stable, the file names carry a hash.
-fn executables(messages: &str) -> Vec<(String, PathBuf)> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter(|message| message.reason == "compiler-artifact")
-        .filter_map(|message| Some((message.target?.name, message.executable?)))
-        .collect()
-}
-
 /// Copies a program without its debug information.
 fn strip(program: &Path, target: &Path) -> Result<()> {
     let mut command = workspace::program("strip");
@@ -144,16 +116,7 @@ mod tests {
         let named = |names: &[&str]| {
             unknown(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).cloned()
         };
-        assert_eq!(named(&["selftest", "gpu_capture", "demo"]), None);
+        assert_eq!(named(&["selftest", "gpu_capture", "demo", "libexpert_gemm.so"]), None);
         assert_eq!(named(&["selftest", "self-test"]).as_deref(), Some("self-test"));
-    }
-
-    #[test]
-    fn programs_are_found_among_cargos_messages() {
-        let messages = r#"{"reason":"compiler-artifact","target":{"name":"lib"},"executable":null}
-{"reason":"compiler-artifact","target":{"name":"gpu"},"executable":"/t/gpu-0123"}
-not json
-{"reason":"build-finished","success":true}"#;
-        assert_eq!(executables(messages), [("gpu".to_owned(), PathBuf::from("/t/gpu-0123"))]);
     }
 }

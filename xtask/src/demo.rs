@@ -1,4 +1,4 @@
-//! `cargo xtask demo` and `cargo xtask bench`: programs of the benchmark package, built for speed.
+//! `cargo xtask demo`, `bench` and `plot`: programs of the benchmark package, built for speed.
 
 use std::ffi::OsString;
 

@@ -1,4 +1,5 @@
-//! `cargo xtask interop`: the adapters for other libraries, on a `libcuda` whose GPUs are emulated.
+//! `cargo xtask interop`: the adapters for other libraries, and our own use of the driver, on a `libcuda` whose GPUs are
+//! emulated.
 //!
 //! Their features are off by default and need what a build without CUDA lacks: cust links `libcuda`, and cudarc's memory
 //! is to be had from a driver only. The emulated driver is both.
@@ -9,11 +10,17 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{process, workspace};
+use crate::{artifacts, process, workspace};
 
-/// Everything that can be built without CUDA and without a framework.
+/// Every feature.
 const FEATURES: &str = "mock,tracing,cudarc,cust,dlpack";
-const TESTS: [&str; 4] = ["interop_cudarc", "interop_cust", "interop_dlpack", "tracing"];
+const TESTS: [&str; 5] = ["cuda", "interop_cudarc", "interop_cust", "interop_dlpack", "tracing"];
+/// What is true of hardware and its compiler alone.
+const ONLY_HARDWARE: [&str; 3] = [
+    "a_launch_costs_the_host_less",
+    "every_kernel_loads_within_its_registers",
+    "a_module_of_a_future_version",
+];
 const EXAMPLES: [&str; 3] = ["cudarc", "cust", "dlpack"];
 
 /// Lints, tests and documents the features, and runs the examples.
@@ -30,6 +37,7 @@ pub(crate) fn run() -> Result<()> {
     for test in TESTS {
         tests.args(["--test", test]);
     }
+    tests.arg("--").args(ONLY_HARDWARE.map(|test| ["--skip", test]).concat());
     // A test that finds no device is to fail, not to be skipped.
     process::stream(tests.env("REQUIRE_GPU", "1"), "tests of the adapters")?;
 
@@ -62,45 +70,22 @@ fn cargo(folder: &Path) -> Command {
 
 /// Builds the emulated driver, and lays it out as a CUDA folder: apart, so that nobody else takes it for the driver.
 fn emulated_cuda() -> Result<PathBuf> {
-    let mut build = workspace::cargo();
-    build.args(["build", "--release", "--quiet", "-p", "emulated-cuda"]);
-    build.arg("--message-format=json");
-    let (messages, _) = process::capture(&mut build, "building the emulated driver")?;
-    let built = library(&messages).context("cargo built no emulated driver")?;
+    let built = artifacts::build(&["build", "-p", "emulated-cuda"])?;
+    let (_, built) = built
+        .iter()
+        .find(|(name, _)| name == "libemulated_cuda.so")
+        .context("cargo built no emulated driver")?;
     let folder = workspace::root().join(".tools/emulated-cuda");
-    fs::create_dir_all(folder.join("lib64"))?;
-    // By the name that a linker asks for, and by that of the driver on every machine.
-    for name in ["libcuda.so", "libcuda.so.1"] {
-        let place = folder.join("lib64").join(name);
-        // A running program may have the old one open: it keeps it, if the new one is another file.
-        let _ = fs::remove_file(&place);
-        fs::copy(&built, &place).with_context(|| format!("writing {}", place.display()))?;
+    let libraries = folder.join("lib64");
+    if libraries.exists() {
+        // A running program keeps the old one, as the new one is another file.
+        fs::remove_dir_all(&libraries)?;
     }
+    fs::create_dir_all(&libraries)?;
+    // By the name of the driver on every machine, and by that which a linker asks for. They must be one file: a process
+    // that links one and loads the other would have two drivers that know nothing of each other.
+    let driver = libraries.join("libcuda.so.1");
+    fs::copy(built, &driver).with_context(|| format!("writing {}", driver.display()))?;
+    fs::hard_link(&driver, libraries.join("libcuda.so"))?;
     Ok(folder)
-}
-
-/// The shared library among cargo's messages.
-fn library(messages: &str) -> Option<PathBuf> {
-    let parsed = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
-    let mut of_the_driver = parsed.filter(|message: &serde_json::Value| {
-        message["target"]["name"].as_str() == Some("emulated_cuda")
-    });
-    let files = of_the_driver.find_map(|message| message["filenames"].as_array().cloned())?;
-    let paths = files.iter().filter_map(|file| file.as_str()).map(PathBuf::from);
-    paths.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "so"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_library_is_found_among_cargos_messages() {
-        let messages = r#"{"reason":"compiler-artifact","target":{"name":"other"},"filenames":["/t/libother.so"]}
-{"reason":"compiler-artifact","target":{"name":"emulated_cuda"},"filenames":["/t/libemulated_cuda.so"]}
-not json
-{"reason":"build-finished","success":true}"#;
-        assert_eq!(library(messages), Some(PathBuf::from("/t/libemulated_cuda.so")));
-        assert_eq!(library("{}"), None);
-    }
 }

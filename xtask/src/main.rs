@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod artifacts;
 mod build_ptx;
 mod bundle;
+mod capi;
 mod cfg;
 mod demo;
 mod doctor;
@@ -61,6 +63,9 @@ enum Command {
     /// Measure the kernels on this machine
     #[command(disable_help_flag = true)]
     Bench(demo::Args),
+    /// Draw the plots of docs/plots from the records of measurements
+    #[command(disable_help_flag = true)]
+    Plot(demo::Args),
     /// Ask this machine's GPU, one tile for each, whether what the kernels assume about it is so
     #[command(disable_help_flag = true)]
     Selftest(selftest::Args),
@@ -68,6 +73,8 @@ enum Command {
     Emulate(emulate::Args),
     /// Count how many deliberate faults of the shipped kernels the emulator finds
     Mutants(mutants::Args),
+    /// Build the C library, and run its examples and the tests of the Python package
+    Capi,
     /// Lint, test and run the adapters for cudarc, cust and `DLPack`, on an emulated driver
     Interop,
     /// Collect the test and benchmark programs for a GPU machine that has no cargo
@@ -77,10 +84,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Setup => setup::run(),
-        Command::Doctor => {
-            doctor::run();
-            Ok(())
-        }
+        Command::Doctor => doctor::run(),
         Command::BuildPtx(args) => build_ptx::run(&args),
         Command::Ptxas(args) => ptxas::run(&args),
         Command::Test => return test::run(test::Output::Terminal),
@@ -88,9 +92,11 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Demo(args) => demo::run("demo", &args),
         Command::Bench(args) => demo::run("bench", &args),
+        Command::Plot(args) => demo::run("plot", &args),
         Command::Selftest(args) => return selftest::run(&args),
         Command::Emulate(args) => emulate::run(&args),
         Command::Mutants(args) => mutants::run(&args),
+        Command::Capi => capi::c_examples().and_then(|()| capi::python()),
         Command::Interop => interop::run(),
         Command::Bundle(args) => bundle::run(&args),
     };

@@ -7,7 +7,10 @@ use crate::{process, workspace};
 /// Arguments of `mutants`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Try only this many, drawn with the seed
+    /// Only of this kernel (the name of its module)
+    #[arg(long)]
+    kernel: Option<String>,
+    /// Try only this many, drawn with the seed; all kernels have their share
     #[arg(long)]
     sample: Option<usize>,
     /// Seed of the sample
@@ -24,7 +27,7 @@ pub(crate) struct Args {
 impl Args {
     /// The sample that every change is tested with.
     pub(crate) fn sample() -> Self {
-        Self { sample: Some(40), seed: 1, only: None, all: false }
+        Self { kernel: None, sample: Some(40), seed: 1, only: None, all: false }
     }
 }
 
@@ -32,6 +35,9 @@ impl Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut command = workspace::cargo();
     command.args(["run", "--release", "--quiet", "-p", "ptx-emulator", "--bin", "mutants", "--"]);
+    if let Some(kernel) = &args.kernel {
+        command.args(["--kernel", kernel]);
+    }
     if let Some(sample) = args.sample {
         command.args(["--sample", &sample.to_string()]);
     }

@@ -4,8 +4,9 @@
 #![allow(dead_code, unreachable_pub)]
 
 use expert_gemm::cpu::{self, HostOutput, HostTensors};
-use expert_gemm::{ElementType, Fp8GroupedMm, Result};
+use expert_gemm::{Device, ElementType, Fp8GroupedMm, Prepared, Result};
 use half::bf16;
+use std::error::Error;
 
 pub const ROWS: u64 = 40;
 pub const EXPERTS: u64 = 3;
@@ -70,8 +71,33 @@ fn codes(count: u64, step: u64) -> Vec<u8> {
     (0..count).map(|i| codes[((i * i + step * i) % 241 % 5) as usize]).collect()
 }
 
-/// What an example says and answers at its end: the product has the bits of the CPU backend, or how many differ.
-pub fn compare(got: &[bf16], want: &[bf16]) -> std::result::Result<(), Box<dyn std::error::Error>> {
+/// Opens device 0 and loads the kernel of the product.
+pub fn prepare() -> Result<Prepared> {
+    let device = Device::open(0)?;
+    device.prepare(&PROBLEM.plan(device.info())?)
+}
+
+/// What every example does: computes the product by `on_gpu`, or where no GPU has the kernel by the CPU backend, says
+/// which, and compares.
+pub fn run(
+    on_gpu: impl FnOnce(&Prepared, &Operands) -> std::result::Result<Vec<bf16>, Box<dyn Error>>,
+) -> std::result::Result<(), Box<dyn Error>> {
+    let operands = Operands::new();
+    let product = match prepare() {
+        Ok(prepared) => {
+            println!("on {}", prepared.device().info());
+            on_gpu(&prepared, &operands)?
+        }
+        Err(reason) => {
+            println!("on the CPU: {reason}");
+            operands.on_cpu()?
+        }
+    };
+    compare(&product, &operands.on_cpu()?)
+}
+
+/// Whether a product has the bits of the CPU backend, or how many differ.
+pub fn compare(got: &[bf16], want: &[bf16]) -> std::result::Result<(), Box<dyn Error>> {
     let differ = got.iter().zip(want).filter(|(got, want)| got != want).count();
     if got.len() != want.len() || differ != 0 || want.iter().all(|value| *value == bf16::ZERO) {
         return Err(format!("{differ} of {} outputs differ", want.len()).into());

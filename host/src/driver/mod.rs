@@ -144,7 +144,7 @@ pub trait Driver: Send + Sync + Debug {
     ///
     /// # Errors
     ///
-    /// [`Error::Jit`] with the compiler's log.
+    /// [`ModuleError::Jit`](crate::ModuleError::Jit) with the compiler's log.
     fn load_module(&self, name: &str, ptx: &str) -> Result<Module>;
 
     /// Unloads a module.

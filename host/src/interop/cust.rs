@@ -1,9 +1,9 @@
 //! [cust](https://docs.rs/cust)'s memory and streams (feature `cust`, version 0.3).
 //!
-//! [`read`] and [`write`](self::write) lend a `DeviceBuffer`, [`launch`] puts the kernel into a `Stream`. cust orders
-//! nothing by itself: as with its own launches, synchronise the stream before the results are copied on another one. A
-//! buffer may be dropped at any time, as that waits for the device; `DeviceBuffer::drop_async` does not, and belongs on
-//! the stream of the launch.
+//! [`read`] and [`write()`] lend a `DeviceBuffer`, [`launch`] puts the kernel into a `Stream`. cust orders nothing by
+//! itself: as with its own launches, synchronise the stream before the results are copied on another one. A buffer may
+//! be dropped at any time, as that waits for the device; `DeviceBuffer::drop_async` does not, and belongs on the stream
+//! of the launch.
 //!
 //! cust has no bf16 of half 2: a bf16 tensor is a `DeviceBuffer<u16>`, FP8 codes and block scales are a
 //! `DeviceBuffer<u8>`.

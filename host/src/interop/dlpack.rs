@@ -31,7 +31,6 @@
 //! `PyTorch` makes them, must be converted to `int32` first.
 
 use super::ForeignError;
-use super::elements::fits;
 use crate::abi::ElementType;
 use crate::driver::Stream;
 use crate::error::{Error, Result};
@@ -120,17 +119,8 @@ pub struct DLManagedTensorVersioned {
     pub dl_tensor: DLTensor,
 }
 
-/// Codes, bits and element types that pass.
-const TYPES: [(u8, u8, ElementType); 8] = [
-    (0, 32, ElementType::I32),
-    (1, 8, ElementType::U8),
-    (1, 32, ElementType::U32),
-    (2, 16, ElementType::F16),
-    (2, 32, ElementType::F32),
-    (4, 16, ElementType::Bf16),
-    (10, 8, ElementType::E4m3),
-    (14, 8, ElementType::E8m0),
-];
+/// What is lent, in messages.
+const OWNER: &str = "DLManagedTensor";
 const CUDA: i32 = 2;
 const CUDA_MANAGED: i32 = 13;
 const READ_ONLY: u64 = 1;
@@ -263,16 +253,14 @@ impl ManagedTensor {
     ///
     /// [`ForeignError::ElementType`] if the tensor has another element type, or `element` more than one byte.
     pub fn tensor_as(&self, element: ElementType) -> Result<DeviceTensor<'_>> {
-        const OWNER: &str = "DLManagedTensor";
         if self.element != ElementType::U8 || element.bytes() != 1 {
-            let (given, asked) = (self.element.name().to_owned(), element);
+            let (owner, given, asked) = (OWNER, self.element.name().to_owned(), element);
             let allowed = match self.element {
                 ElementType::U8 => "u8, e4m3 or e8m0".to_owned(),
                 other => other.name().to_owned(),
             };
-            return Err(ForeignError::ElementType { owner: OWNER, given, asked, allowed }.into());
+            return Err(ForeignError::ElementType { owner, given, asked, allowed }.into());
         }
-        fits::<u8>(OWNER, element)?;
         Ok(self.view(element))
     }
 
@@ -292,7 +280,8 @@ impl ManagedTensor {
 ///
 /// # Errors
 ///
-/// [`Error::CopyTooLong`] if the tensor does not fit the buffer; then the buffer is freed.
+/// [`Error::CopyTooLong`] if the tensor does not fit the buffer, [`ForeignError::Tensor`] for a dimension that `DLPack`
+/// cannot express; then the buffer is freed.
 pub fn export(
     buffer: DeviceBuffer,
     element: ElementType,
@@ -300,17 +289,18 @@ pub fn export(
 ) -> Result<NonNull<DLManagedTensor>> {
     // Refuses what does not fit.
     buffer.tensor_at(0, element, shape)?;
-    let not_exported =
-        || refused("element type", element.name().to_owned(), "one of `TYPES`", "convert it");
-    let found = TYPES.iter().find(|(_, _, known)| *known == element);
-    let &(code, bits, _) = found.ok_or_else(not_exported)?;
-    let lengths: Vec<i64> = shape.iter().map(|&length| length as i64).collect();
+    let length = |&length: &u64| {
+        let remedy = "no dimension can be longer";
+        i64::try_from(length).map_err(|_| refused("shape", length.to_string(), "an i64", remedy))
+    };
+    let lengths = shape.iter().map(length).collect::<Result<Vec<i64>>>()?;
     let mut strides = lengths.clone();
     let mut stride = 1i64;
     for (to, length) in strides.iter_mut().zip(&lengths).rev() {
         *to = stride;
         stride = stride.saturating_mul(*length);
     }
+    let (code, bits) = code_of(element);
     let mut exported = Box::new(Exported {
         managed: DLManagedTensor {
             dl_tensor: DLTensor {
@@ -370,10 +360,36 @@ unsafe fn dims(field: &'static str, values: *const i64, count: i32) -> Result<Di
     Ok(Dims::new(&values.iter().map(|value| value.unsigned_abs()).collect::<Vec<_>>()))
 }
 
+/// Element types that pass.
+const ELEMENTS: [ElementType; 8] = [
+    ElementType::Bf16,
+    ElementType::F16,
+    ElementType::F32,
+    ElementType::E4m3,
+    ElementType::E8m0,
+    ElementType::I32,
+    ElementType::U32,
+    ElementType::U8,
+];
+
+/// `DLDataTypeCode` and bits of an element type.
+const fn code_of(element: ElementType) -> (u8, u8) {
+    match element {
+        ElementType::I32 => (0, 32),
+        ElementType::U8 => (1, 8),
+        ElementType::U32 => (1, 32),
+        ElementType::F16 => (2, 16),
+        ElementType::F32 => (2, 32),
+        ElementType::Bf16 => (4, 16),
+        ElementType::E4m3 => (10, 8),
+        ElementType::E8m0 => (14, 8),
+    }
+}
+
 fn element_of(dtype: DLDataType) -> Result<ElementType> {
     let DLDataType { code, bits, lanes } = dtype;
-    let known = TYPES.iter().find(|known| (known.0, known.1) == (code, bits) && lanes == 1);
-    known.map(|known| known.2).ok_or_else(|| {
+    let is_it = |element: &ElementType| code_of(*element) == (code, bits) && lanes == 1;
+    ELEMENTS.into_iter().find(is_it).ok_or_else(|| {
         let given = format!("code {code}, {bits} bits, {lanes} lanes");
         let allowed =
             "float8_e4m3fn, float8_e8m0fnu, bfloat16, float16, float32, int32, uint32 or uint8";
@@ -387,5 +403,5 @@ fn refused(
     allowed: &'static str,
     remedy: &'static str,
 ) -> Error {
-    ForeignError::Tensor { owner: "DLManagedTensor", field, given, allowed, remedy }.into()
+    ForeignError::Tensor { owner: OWNER, field, given, allowed, remedy }.into()
 }

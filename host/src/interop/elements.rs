@@ -1,13 +1,14 @@
 //! Which element types the memory of a Rust type can be lent as.
 
 use crate::abi::ElementType as E;
+use crate::memory::Plain;
 use half::{bf16, f16};
 
 /// A Rust type whose values in device memory are elements of a tensor.
 ///
 /// Bytes can be lent as anything (a launch checks the alignment): they are how FP8 codes, block scales and pooled memory
 /// are usually held. `u16` holds the two bytes of a bf16 or an f16, for libraries without such types.
-pub trait Elements {
+pub trait Elements: Plain {
     /// Element types that it can be lent as.
     const AS: &'static [E];
     /// The Rust type in words, for messages.
@@ -63,7 +64,7 @@ impl Lender {
 }
 
 /// Refuses elements that a `T` does not hold.
-#[cfg(any(feature = "cudarc", feature = "cust", feature = "dlpack"))]
+#[cfg(any(feature = "cudarc", feature = "cust"))]
 pub(crate) fn fits<T: Elements>(owner: &'static str, asked: E) -> crate::error::Result<()> {
     if T::AS.contains(&asked) {
         return Ok(());

@@ -1,6 +1,7 @@
 //! How a function of the driver is written here: as a body that answers a `Result`.
 
-use expert_gemm::{Error, Result};
+use expert_gemm::{Error, ModuleError, Result};
+use std::ffi::c_char;
 
 /// Exports functions under the driver's names. A body may use what its caller promises by the driver's documentation.
 macro_rules! driver_api {
@@ -25,7 +26,7 @@ pub(crate) fn code(answer: &Result<()>) -> u32 {
             Error::Driver { code, .. }
             | Error::Fault { code, .. }
             | Error::Poisoned { code, .. }
-            | Error::Jit { code, .. },
+            | Error::Module(ModuleError::Jit { code, .. }),
         ) => *code,
         Err(_) => 1,
     }
@@ -48,4 +49,19 @@ pub(crate) unsafe fn put<T>(to: *mut T, value: T) -> Result<()> {
     // SAFETY: as promised; the caller's place may hold nothing yet.
     unsafe { to.write(value) };
     Ok(())
+}
+
+/// Answers with as much of a text as there is room for, and a zero behind it.
+///
+/// # Safety
+///
+/// `capacity` bytes may be written at `to`.
+pub(crate) unsafe fn put_text(to: *mut c_char, capacity: usize, text: &str) {
+    let Some(room) = capacity.checked_sub(1) else { return };
+    let length = text.len().min(room);
+    // SAFETY: as promised, with room for the zero; a text of ours is not the caller's place.
+    unsafe {
+        to.cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), length);
+        to.add(length).write(0);
+    }
 }

@@ -1,13 +1,21 @@
 //! Devices and contexts.
 
-use crate::api::{put, refuse};
+use crate::api::{put, put_text, refuse};
 use crate::world::{
     create_context, current, current_context, device_count, driver_of, ordinal_of, primary_context,
     set_current_context,
 };
 use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
-use expert_gemm::Driver;
+use expert_gemm::{Driver, Result};
 use std::ffi::{c_char, c_void};
+
+/// A new context, which is current from then on.
+fn created(device: i32) -> Result<u64> {
+    driver_of(device)?;
+    let context = create_context(device);
+    set_current_context(context);
+    Ok(context)
+}
 
 driver_api! {
     fn cuInit(_flags: u32) { Ok(()) }
@@ -22,10 +30,7 @@ driver_api! {
     }
 
     fn cuDeviceGetName(name: *mut c_char, length: i32, device: i32) {
-        let text = &driver_of(device)?.info().name;
-        let length = text.len().min(length.max(1) as usize - 1);
-        name.cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), length);
-        name.add(length).write(0);
+        put_text(name, usize::try_from(length).unwrap_or(0), &driver_of(device)?.info().name);
         Ok(())
     }
 
@@ -62,18 +67,10 @@ driver_api! {
     fn cuDevicePrimaryCtxRelease_v2(device: i32) { driver_of(device).map(drop) }
 
     fn cuCtxCreate_v4(context: *mut u64, _params: *mut c_void, _flags: u32, device: i32) {
-        driver_of(device)?;
-        let created = create_context(device);
-        set_current_context(created);
-        put(context, created)
+        put(context, created(device)?)
     }
 
-    fn cuCtxCreate_v2(context: *mut u64, _flags: u32, device: i32) {
-        driver_of(device)?;
-        let created = create_context(device);
-        set_current_context(created);
-        put(context, created)
-    }
+    fn cuCtxCreate_v2(context: *mut u64, _flags: u32, device: i32) { put(context, created(device)?) }
 
     fn cuCtxDestroy_v2(_context: u64) { Ok(()) }
 

@@ -1,14 +1,15 @@
 //! Modules, their functions, and launches.
 
-use crate::api::{put, refuse};
+use crate::api::{put, put_text, refuse};
 use crate::log;
 use crate::memory::stream_of;
 use crate::world::{current, inside, outside};
 use cudarc::driver::sys::{
-    CUfunction_attribute_enum as Attribute, CUlaunchAttributeID, CUlaunchConfig,
+    CUfunction_attribute_enum as Attribute, CUjit_option as JitOption, CUlaunchAttributeID,
+    CUlaunchConfig,
 };
 use expert_gemm::driver::{Function, LaunchSpec, Module};
-use expert_gemm::{Driver, Result};
+use expert_gemm::{Driver, Error, ModuleError, Result};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -91,11 +92,22 @@ driver_api! {
     fn cuModuleLoadDataEx(
         module: *mut u64,
         image: *const c_char,
-        _count: u32,
-        _options: *const u32,
-        _values: *const *mut c_void,
+        count: u32,
+        options: *const u32,
+        values: *const *mut c_void,
     ) {
-        load(module, image)
+        let loaded = load(module, image);
+        if let Err(Error::Module(ModuleError::Jit { log, .. })) = &loaded {
+            let index = |wanted: JitOption| {
+                (0..count as usize).find(|&index| options.add(index).read() == wanted as u32)
+            };
+            let value = |wanted| index(wanted).map(|index| values.add(index).read());
+            let (buffer, bytes) = (JitOption::CU_JIT_ERROR_LOG_BUFFER, JitOption::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES);
+            if let (Some(buffer), Some(bytes)) = (value(buffer), value(bytes)) {
+                put_text(buffer.cast(), bytes as usize, log);
+            }
+        }
+        loaded
     }
 
     fn cuModuleUnload(module: u64) { current()?.unload_module(module_of(module)?) }

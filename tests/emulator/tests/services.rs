@@ -3,7 +3,6 @@
 mod common;
 
 use common::{Emulated, verdict};
-use expert_gemm::Error;
 use expert_gemm_tests::gpu::DeviceProblem;
 use expert_gemm_tests::problem::Spec;
 use ptx_emulator::{Options, Timing};
@@ -48,6 +47,4 @@ fn an_address_of_one_device_is_none_of_the_other() {
     let range = |emulated: &Emulated, address| emulated.device.driver().range_of(address);
     assert_eq!(range(&first, far.address()), Ok(None));
     assert_eq!(range(&second, far.address()).map(|range| range.map(|r| r.ordinal)), Ok(Some(1)));
-    let refused: Result<(), Error> = near.upload(&[0u8; 65]);
-    assert!(matches!(refused, Err(Error::CopyTooLong { .. })));
 }

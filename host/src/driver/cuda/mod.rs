@@ -62,6 +62,38 @@ impl Cuda {
         Ok(cuda)
     }
 
+    /// Opens the device whose primary context is current on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CurrentContext`] if no context is current, or one that is not primary; and as
+    /// [`open`](Self::open).
+    pub fn open_current() -> Result<Arc<Self>> {
+        library::open()?;
+        let health = Health::new();
+        let count = probe::count(&health)?;
+        let mut current = std::ptr::null_mut();
+        // SAFETY: the pointer is to a local.
+        let code = unsafe { sys::cuCtxGetCurrent(&raw mut current) };
+        health.judge("cuCtxGetCurrent", code as u32)?;
+        if current.is_null() {
+            return Err(Error::CurrentContext { given: "none" });
+        }
+        let mut device = 0;
+        // SAFETY: a context is current, the pointer is to a local.
+        let code = unsafe { sys::cuCtxGetDevice(&raw mut device) };
+        health.judge("cuCtxGetDevice", code as u32)?;
+        for ordinal in 0..count {
+            if probe::device(&health, ordinal)? == device {
+                let cuda = Self::open(ordinal)?;
+                let primary = cuda.context.0 == current;
+                let foreign = Error::CurrentContext { given: "not a primary one" };
+                return if primary { Ok(cuda) } else { Err(foreign) };
+            }
+        }
+        Err(Error::DeviceOrdinal { given: device, count })
+    }
+
     /// Number of devices that this process sees.
     ///
     /// # Errors

@@ -28,16 +28,22 @@ pub(super) fn count(health: &Health) -> Result<i32> {
     if count == 0 { Err(Error::NoDevice) } else { Ok(count) }
 }
 
+/// The driver's handle of a device; the number is one that exists.
+pub(super) fn device(health: &Health, ordinal: i32) -> Result<sys::CUdevice> {
+    let mut device = 0;
+    // SAFETY: the pointer is to a local.
+    let code = unsafe { sys::cuDeviceGet(&raw mut device, ordinal) };
+    health.judge("cuDeviceGet", code as u32)?;
+    Ok(device)
+}
+
 /// The device of this number, and what it is.
 pub(super) fn probe(health: &Health, ordinal: i32) -> Result<(sys::CUdevice, DeviceInfo)> {
     let count = count(health)?;
     if !(0..count).contains(&ordinal) {
         return Err(Error::DeviceOrdinal { given: ordinal, count });
     }
-    let mut device = 0;
-    // SAFETY: the pointer is to a local.
-    let code = unsafe { sys::cuDeviceGet(&raw mut device, ordinal) };
-    health.judge("cuDeviceGet", code as u32)?;
+    let device = device(health, ordinal)?;
     let mut memory_bytes = 0;
     // SAFETY: the device is valid, the pointer is to a local.
     let code = unsafe { sys::cuDeviceTotalMem_v2(&raw mut memory_bytes, device) };

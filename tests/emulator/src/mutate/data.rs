@@ -1,11 +1,32 @@
 //! Faults of data: wrong addresses, descriptors, coordinates, operands.
 
 use super::line::Line;
-use super::{Mutant, replace};
+use super::{Mutant, neighbour, replace};
 
-/// Constant part of the descriptor of a K-major tile of 128-byte rows: swizzle 128 bytes, 1024 bytes from one
-/// group of eight rows to the next.
-const DESCRIPTOR: i64 = 0x4000_0040_0000_0000;
+/// Constant parts of matrix descriptors of K-major tiles (PTX ISA 9.7.15.5 for Hopper, 9.7.16.4 for Blackwell, which has
+/// a version in bit 46): the swizzle in the upper bits, and the distance of groups of eight rows in units of 16 bytes from
+/// bit 32 on.
+const DESCRIPTORS: [Descriptor; 3] = [
+    // Rows of 128 bytes, swizzled.
+    Descriptor { constant: 0x4000_0040_0000_0000, swizzles: [0, 0x8000_0000_0000_0000] },
+    Descriptor { constant: 0x4000_4040_0000_0000, swizzles: [0, 0x8000_0000_0000_0000] },
+    // Atoms of scales: rows of 16 bytes, not swizzled.
+    Descriptor {
+        constant: 0x0000_4008_0000_0000,
+        swizzles: [0x4000_0000_0000_0000, 0xC000_0000_0000_0000],
+    },
+];
+
+/// The swizzle's bits.
+const SWIZZLE: u64 = 0xE000_0000_0000_0000;
+/// Bits of the distance of groups of eight rows.
+const STRIDE: u64 = 0x0000_3FFF_0000_0000;
+
+struct Descriptor {
+    constant: u64,
+    /// Others than the right one.
+    swizzles: [u64; 2],
+}
 
 pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
     for (i, line) in lines.iter().enumerate() {
@@ -20,21 +41,29 @@ pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
 
 fn descriptors(lines: &[Line<'_>], line: &Line<'_>, to: &mut Vec<Mutant>) {
     let Some(constant) = line.constant() else { return };
-    let distance = constant.wrapping_sub(DESCRIPTOR);
-    if (line.is("or.b64") || line.is("add.s64")) && (0..64).contains(&distance) {
-        let mut push = |kind, constant: i64| {
-            let constant = constant.to_string();
+    let described = DESCRIPTORS.iter().find_map(|descriptor| {
+        let advance = (constant as u64).wrapping_sub(descriptor.constant);
+        (advance < 64).then_some((descriptor, advance))
+    });
+    if let Some((descriptor, advance)) = described
+        && (line.is("or.b64") || line.is("add.s64"))
+    {
+        let mut push = |kind, constant: u64| {
+            let constant = (constant as i64).to_string();
             to.push(replace(line, kind, line.with_operand(2, &constant)));
         };
-        push("descriptor-swizzle", 0x0000_0040_0000_0000 + distance);
-        push("descriptor-swizzle", (0x8000_0040_0000_0000_u64 as i64).wrapping_add(distance));
+        let constant = constant as u64;
+        for swizzle in descriptor.swizzles {
+            push("descriptor-swizzle", constant & !SWIZZLE | swizzle);
+        }
         // A tile of eight rows has one group of eight: nothing looks at the distance to the next.
         if !describes_eight_rows(lines, line) {
-            push("descriptor-stride", 0x4000_0020_0000_0000 + distance);
-            push("descriptor-stride", 0x4000_0080_0000_0000 + distance);
+            let others = constant & !STRIDE;
+            push("descriptor-stride", others | (constant & STRIDE) >> 1);
+            push("descriptor-stride", others | (constant & STRIDE) << 1);
         }
         push("descriptor-advance", constant + 2);
-        if distance > 0 {
+        if advance > 0 {
             push("descriptor-advance", constant - 1);
         }
     }
@@ -47,11 +76,12 @@ fn descriptors(lines: &[Line<'_>], line: &Line<'_>, to: &mut Vec<Mutant>) {
 /// Whether the register that a line writes describes nothing but the narrowest second operand.
 fn describes_eight_rows(lines: &[Line<'_>], line: &Line<'_>) -> bool {
     let register = line.operands[0];
-    lines
-        .iter()
+    let mut users = (lines.iter())
         .filter(|user| user.entry == line.entry && user.is("wgmma.mma_async"))
         .filter(|user| user.operands[1] == register || user.operands[2] == register)
-        .all(|user| user.opcode.contains("m64n8k32") && user.operands[1] != register)
+        .peekable();
+    users.peek().is_some()
+        && users.all(|user| user.opcode.contains("m64n8k") && user.operands[1] != register)
 }
 
 /// Copies of boxes: coordinates, destination, mask.
@@ -65,6 +95,17 @@ fn copies(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
         let destination = line.operands[0].trim_end_matches(']');
         let moved = format!("{destination}+1024]");
         to.push(replace(line, "box-destination", line.with_operand(0, &moved)));
+    }
+    if line.is("cp.async.bulk.shared::cluster.global") {
+        let [to_address, from, bytes, barrier] = line.operands[..] else { return };
+        let further = |operand: &str| format!("{}+16]", operand.trim_end_matches(']'));
+        to.push(replace(line, "bulk-destination", line.with_operand(0, &further(to_address))));
+        to.push(replace(line, "bulk-source", line.with_operand(1, &further(from))));
+        let changed = format!(
+            "\t{{ .reg .b32 changed; add.s32 changed, {bytes}, 16; {} {to_address}, {from}, changed, {barrier}; }}",
+            line.opcode
+        );
+        to.push(replace(line, "bulk-bytes", changed));
     }
     if line.is("mov.b16") {
         for mask in ["1", "2"] {
@@ -141,7 +182,7 @@ fn arithmetic(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     if line.is("fma.rn.f32") {
         let [d, a, b, c] = line.operands[..] else { return };
         to.push(replace(line, "swap-operands", line.with_operands(&[d, a, c, b])));
-        let other = neighbour(lines, i, |other| {
+        let other = neighbour(lines, i, 6, |other| {
             other.is("fma.rn.f32") && other.operands[2] != b && other.operands[1] != a
         });
         if let Some(other) = other {
@@ -151,7 +192,7 @@ fn arithmetic(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
     if line.is("mul.rn.f32") {
         let [d, a, b] = line.operands[..] else { return };
         for operand in [1, 2] {
-            let other = neighbour(lines, i, |other| {
+            let other = neighbour(lines, i, 6, |other| {
                 other.is("mul.rn.f32") && other.operands[operand] != line.operands[operand]
             });
             if let Some(other) = other {
@@ -170,15 +211,6 @@ fn arithmetic(lines: &[Line<'_>], i: usize, to: &mut Vec<Mutant>) {
         to.push(replace(line, "mma-accumulate", line.with_operand(3, accumulate)));
         to.push(replace(line, "mma-sign", line.with_operand(4, "-1")));
     }
-}
-
-/// The nearest following line that fits, within a few.
-fn neighbour<'a, 'b>(
-    lines: &'a [Line<'b>],
-    i: usize,
-    fits: impl Fn(&Line<'b>) -> bool,
-) -> Option<&'a Line<'b>> {
-    lines[i + 1..].iter().take(6).find(|line| fits(line))
 }
 
 /// Loads and stores at a neighbouring place.
@@ -211,6 +243,10 @@ fn addresses(line: &Line<'_>, to: &mut Vec<Mutant>) {
     if line.is("shl.b32") && (3..=15).contains(&constant) {
         push("stride", constant + 1);
         push("stride", constant - 1);
+    }
+    if line.is("shr.u") && (1..=30).contains(&constant) {
+        push("shift", constant + 1);
+        push("shift", constant - 1);
     }
     if line.is("add.s32") && constant > 196_607 {
         push("shared-offset", constant + 16);

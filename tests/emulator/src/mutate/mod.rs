@@ -10,6 +10,7 @@ mod blackwell;
 mod control;
 mod data;
 mod line;
+mod packed;
 mod sync;
 
 use line::Line;
@@ -74,6 +75,7 @@ pub fn all(text: &str) -> Vec<(String, Mutant)> {
     data::mutants(&lines, &mut mutants);
     control::mutants(&lines, &mut mutants);
     blackwell::mutants(&lines, &mut mutants);
+    packed::mutants(&lines, &mut mutants);
     mutants.retain(|mutant| mutant.before != mutant.after);
     mutants.sort_by_key(|mutant| mutant.line);
     let mut seen = BTreeSet::new();
@@ -134,6 +136,16 @@ fn replace(line: &Line, kind: &'static str, after: String) -> Mutant {
         before: line.text.to_owned(),
         after,
     }
+}
+
+/// The nearest following line that fits, within a few.
+fn neighbour<'a, 'b>(
+    lines: &'a [Line<'b>],
+    i: usize,
+    within: usize,
+    fits: impl Fn(&Line<'b>) -> bool,
+) -> Option<&'a Line<'b>> {
+    lines[i + 1..].iter().take(within).find(|line| fits(line))
 }
 
 /// A mutant that leaves a line out.

@@ -1,4 +1,4 @@
-//! Whether there is a driver to test with, and the log of the emulated one.
+//! Whether there is a driver to test with, whose turn on it is, and the log of the emulated one.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unreachable_pub)]
@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static TURN: Mutex<()> = Mutex::new(());
 
-/// What was opened, and the turn on the driver: a log must not hold the lines of two tests.
+/// What was opened, and the turn on the driver: a log must not hold the lines of two tests, and addresses that one test
+/// frees must not come back in another.
 pub struct Turn<T> {
     opened: T,
     _turn: MutexGuard<'static, ()>,
@@ -25,9 +26,9 @@ impl<T> Deref for Turn<T> {
 }
 
 /// What was opened, or nothing, with the reason on standard error; with `REQUIRE_GPU=1` the reason is a failure.
-pub fn required<T>(opened: Result<T>) -> Option<Turn<T>> {
+pub fn required<T>(open: impl FnOnce() -> Result<T>) -> Option<Turn<T>> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    match opened {
+    match open() {
         Ok(opened) => Some(Turn { opened, _turn: turn }),
         Err(error) => {
             assert!(std::env::var("REQUIRE_GPU").as_deref() != Ok("1"), "{error}");

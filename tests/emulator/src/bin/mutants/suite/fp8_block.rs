@@ -1,42 +1,21 @@
-//! The suite that mutants run against: few problems that between them reach every path of the kernel.
+//! The FP8 product.
 
+use super::hostile::ROW_FAULTS;
+use super::{Launch as AnyLaunch, first_complaint};
+use expert_gemm::abi::Variant;
 use expert_gemm::{Device, ElementType};
 use expert_gemm_tests::gpu::UNTOUCHED;
 use expert_gemm_tests::judge::Judged;
 use expert_gemm_tests::problem::{HostProblem, Spec};
-use expert_gemm_tests::routing::{Layout, Routing, Tables};
+use expert_gemm_tests::routing::{Layout, Routing, Skew, Tables};
 use ptx_emulator::exact::ExactProblem;
-use ptx_emulator::{EmulatorDriver, Options, Timing};
-use std::process::ExitCode;
-use std::sync::Arc;
 
-/// Exit status: every problem passed.
-pub(crate) const PASSED: i32 = 0;
-/// Exit status: something was seen, and printed.
-pub(crate) const SEEN: i32 = 10;
+type Launch = AnyLaunch<HostProblem, Tables>;
 
-/// One launch: a problem, the tables that it is launched with, and the multiprocessors.
-struct Launch {
-    problem: HostProblem,
-    tables: Tables,
-    sm_count: u32,
-    /// Whether groups may overlap: such rows are written twice, and either writer may win.
-    overlap: bool,
-}
-
-/// Runs the suite for one type of output on the module that the environment names.
-pub(crate) fn run(output: &str) -> ExitCode {
-    let output = if output == "bf16" { ElementType::Bf16 } else { ElementType::F16 };
-    for launch in LAUNCHES.into_iter().flat_map(|make| make(output)) {
-        for timing in [Timing::Early, Timing::Late, Timing::Random(0x5EED)] {
-            if let Err(complaint) = check(&launch, timing) {
-                let first = complaint.lines().next().unwrap_or_default();
-                println!("{timing:?} {}: {first}", launch.problem);
-                return ExitCode::from(SEEN as u8);
-            }
-        }
-    }
-    ExitCode::from(PASSED as u8)
+/// Runs the suite.
+pub(super) fn complaint(kernel: &Variant) -> Option<String> {
+    let launches = LAUNCHES.into_iter().flat_map(|make| make(kernel.output));
+    first_complaint(kernel, launches, check)
 }
 
 /// Cheap ones first: most faults show in any problem.
@@ -105,7 +84,7 @@ fn crowded(output: ElementType) -> Vec<Launch> {
     let spec = Spec {
         total_rows: 100,
         layout: Layout::PermutedGaps,
-        skew: expert_gemm_tests::routing::Skew::Ragged,
+        skew: Skew::Ragged,
         ..spec(output, 70, 128, 128, 8)
     };
     let problem = spec.build();
@@ -117,48 +96,20 @@ fn panels(output: ElementType) -> Vec<Launch> {
     vec![packed(spec(output, 1, 384, 128, 10), &[16 * 128 + 5], 4)]
 }
 
-/// One broken entry in each launch, so that no bit of the status word hides another.
+/// One broken entry in each launch.
 fn hostile(output: ElementType) -> Vec<Launch> {
-    let faults: [fn(&mut Tables); 12] = [
-        |t| t.sizes[1][0] = -1,
-        |t| t.sizes[2][0] = i32::MIN,
-        |t| t.offsets[1] = -1,
-        |t| t.offsets[3] = i32::MAX - 3,
-        |t| t.offsets[4] += 1,
-        |t| t.sizes[1][1] += 128,
-        |t| t.sizes[2][2] -= 128,
-        |t| t.sizes[3] = [0, -5, i32::MAX],
-        |t| t.sizes[4][0] = 1000,
-        // Overlaps: by one row in the middle, and with the group that ends at the last row.
-        |t| t.offsets[1] += 1,
-        |t| t.offsets[0] = t.offsets[4],
-        // A refused group overlaps nothing.
-        |t| (t.sizes[1][1], t.offsets[1]) = (-1, t.offsets[2]),
-    ];
     let launch = |(i, fault): (usize, &fn(&mut Tables))| {
         let mut launch = packed(spec(output, 5, 128, 128, 20 + i as u64), &[3; 5], 4);
         fault(&mut launch.tables);
         launch.overlap = true;
         launch
     };
-    faults.iter().enumerate().map(launch).collect()
+    ROW_FAULTS.iter().enumerate().map(launch).collect()
 }
 
-fn check(launch: &Launch, timing: Timing) -> Result<(), String> {
-    let Launch { problem, tables, sm_count, overlap } = launch;
-    let driver = Arc::new(EmulatorDriver::new(Options {
-        timing,
-        sm_count: *sm_count,
-        check_cross_cluster: !overlap,
-        max_reports: 1,
-        max_instructions: 5_000_000,
-        ..Options::default()
-    }));
-    let device = Device::with_driver(driver.clone());
-    let outcome = ExactProblem::new(&device, problem, tables).and_then(|on_device| on_device.run());
-    if let Some(report) = driver.take_reports().first() {
-        return Err(report.to_string());
-    }
+fn check(device: &Device, launch: &Launch) -> Result<(), String> {
+    let Launch { problem, tables, .. } = launch;
+    let outcome = ExactProblem::new(device, problem, tables).and_then(|on_device| on_device.run());
     let outcome = outcome.map_err(|error| error.to_string())?;
     let judged = Judged::new(problem, tables);
     let difference = judged.compare(problem, &outcome.output, UNTOUCHED);
