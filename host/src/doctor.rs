@@ -62,7 +62,7 @@ pub enum KernelState {
 ///
 /// ```
 /// let report = expert_gemm::doctor();
-/// println!("{report}"); // one line for each device, module and failure
+/// println!("{report}"); // one line for each device and kernel
 /// let usable = report.devices.iter().flatten().flatten().any(|device| device.poison.is_none());
 /// # let _ = usable;
 /// ```

@@ -130,7 +130,7 @@
 //! # Ok::<(), expert_gemm::Error>(())
 //! ```
 //!
-//! Memory and streams of cudarc, cust and `DLPack` come in by the adapters of [`interop`], those of any other
+//! Memory and streams of cudarc, cust, candle and `DLPack` come in by the adapters of [`interop`], those of any other
 //! library by [`DeviceTensor::from_raw`] and [`Stream::from_raw`].
 //!
 //! # In a service
@@ -152,7 +152,7 @@
 //! - `mock`: [`driver`]`::mock`, a driver without a device that records launches, for tests of your own code.
 //! - `tracing`: events of the `tracing` crate under the target `expert_gemm`: the plan of each shape once, each module
 //!   with the time that it took to load, and the loss of a device.
-//! - `cudarc`, `cust`, `dlpack`: the adapters of [`interop`].
+//! - `cudarc`, `cust`, `dlpack`, `candle`, `candle-cuda`: the adapters of [`interop`].
 //!
 //! # Environment
 //!

@@ -22,6 +22,9 @@ macro_rules! plain {
 }
 plain!(u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 bf16 f16);
 
+#[cfg(feature = "candle")]
+plain!(float8::F8E4M3);
+
 // SAFETY: an array has no padding between its elements.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod artifacts;
 mod build_ptx;
 mod bundle;
+mod candle;
 mod capi;
 mod cfg;
 mod demo;
@@ -77,6 +78,8 @@ enum Command {
     Capi,
     /// Lint, test and run the adapters for cudarc, cust and `DLPack`, on an emulated driver
     Interop,
+    /// Lint and test the adapter for candle, with the CUDA compiler that its GPU half needs
+    Candle,
     /// Collect the test and benchmark programs for a GPU machine that has no cargo
     Bundle(bundle::Args),
 }
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Command::Mutants(args) => mutants::run(&args),
         Command::Capi => capi::c_examples().and_then(|()| capi::python()),
         Command::Interop => interop::run(),
+        Command::Candle => candle::run(),
         Command::Bundle(args) => bundle::run(&args),
     };
     match result {

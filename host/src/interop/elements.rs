@@ -33,6 +33,11 @@ elements! {
     u32 => U32;
 }
 
+#[cfg(feature = "candle")]
+elements! {
+    float8::F8E4M3 => E4m3;
+}
+
 impl<T: Elements, const N: usize> Elements for [T; N] {
     const AS: &'static [E] = T::AS;
     const NAME: &'static str = T::NAME;

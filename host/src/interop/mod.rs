@@ -1,11 +1,13 @@
-//! Memory and streams of other libraries, lent to a launch without a copy. One file and one feature each, all off by
-//! default:
+//! Memory and streams of other libraries, lent to a launch without a copy. A module each, behind features that are off
+//! by default:
 //!
 //! | feature | lends | its stream |
 //! | --- | --- | --- |
 //! | `cudarc` | `CudaSlice`, `CudaView`, `CudaViewMut` | `CudaStream`, with cudarc's event tracking |
 //! | `cust` | `DeviceBuffer` | `Stream` |
 //! | `dlpack` | `DLManagedTensor`, `DLManagedTensorVersioned` (`PyTorch`, `CuPy`, `JAX`, ...) | the stream of the exchange |
+//! | `candle` | `Tensor` on the CPU, through the CPU backend | - |
+//! | `candle-cuda` | `Tensor` on a GPU | candle's stream |
 //!
 //! What is lent becomes a [`DeviceTensor`](crate::DeviceTensor) and so meets the same checks as any other. Its lifetime
 //! is that of the borrow, and it remembers how long the memory is, on which device, and (DLPack) for which stream, which
@@ -19,6 +21,8 @@
 mod elements;
 mod error;
 
+#[cfg(feature = "candle")]
+pub mod candle;
 #[cfg(feature = "cudarc")]
 pub mod cudarc;
 #[cfg(feature = "cust")]
