@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::{artifacts, process, workspace};
 
-/// Every feature.
+/// Every feature that needs no framework.
 const FEATURES: &str = "mock,tracing,cudarc,cust,dlpack";
 const TESTS: [&str; 5] = ["cuda", "interop_cudarc", "interop_cust", "interop_dlpack", "tracing"];
 /// What is true of hardware and its compiler alone.
@@ -28,9 +28,12 @@ pub(crate) fn run() -> Result<()> {
     let folder = emulated_cuda()?;
     let package = ["-p", "expert-gemm", "--features", FEATURES];
 
-    let mut clippy = cargo(&folder);
-    clippy.arg("clippy").args(package).args(["--all-targets", "--", "-D", "warnings"]);
-    process::stream(&mut clippy, "clippy of the adapters")?;
+    // Each alone, as its users have it, and then all of them with what is made for them.
+    for feature in FEATURES.split(',') {
+        let alone = ["-p", "expert-gemm", "--lib", "--features", feature];
+        clippy(&folder, &alone)?;
+    }
+    clippy(&folder, &[&package[..], &["--all-targets"]].concat())?;
 
     let mut tests = cargo(&folder);
     tests.args(["test", "--release"]).args(package);
@@ -54,6 +57,12 @@ pub(crate) fn run() -> Result<()> {
     let mut doc = cargo(&folder);
     doc.env("RUSTDOCFLAGS", "-D warnings").arg("doc").args(package).arg("--no-deps");
     process::stream(&mut doc, "documentation of the adapters")
+}
+
+fn clippy(folder: &Path, what: &[&str]) -> Result<()> {
+    let mut clippy = cargo(folder);
+    clippy.arg("clippy").arg("--quiet").args(what).args(["--", "-D", "warnings"]);
+    process::stream(&mut clippy, "clippy of the adapters")
 }
 
 /// Cargo, for programs that are to find the emulated driver when they are linked and when they run.

@@ -7,12 +7,20 @@ use cudarc::driver::sys::CUpointer_attribute_enum as Attribute;
 use expert_gemm::{Driver, Result, Stream};
 use std::ffi::c_void;
 
+/// The handles of the default streams of the device and of the thread, which every context has.
+const LEGACY: u64 = 1;
+const PER_THREAD: u64 = 2;
+
 /// A stream of the current device, from its handle.
 ///
 /// # Safety
 ///
 /// The stream is alive.
 pub(crate) unsafe fn stream_of(handle: u64) -> Result<Stream> {
+    if matches!(handle, LEGACY | PER_THREAD) {
+        // Streams execute at once, so that they are as good as one.
+        return Ok(Stream::DEFAULT);
+    }
     // SAFETY: as promised, and of this device.
     Ok(unsafe { Stream::from_raw(inside(current()?, handle)?) })
 }
