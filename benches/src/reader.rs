@@ -3,7 +3,7 @@
 
 use expert_gemm::driver::{Function, LaunchSpec};
 use expert_gemm::ptx::PtxModule;
-use expert_gemm::{Device, DeviceBuffer, Error, Result, Stream};
+use expert_gemm::{Device, DeviceBuffer, Error, ModuleError, Result, Stream};
 use expert_gemm_kernels::abi::bulk_read::{BulkReadParams, CHUNK_BYTES};
 use expert_gemm_kernels::abi::{Op, VARIANTS, Variant};
 
@@ -35,7 +35,7 @@ impl Reader {
         let module = driver.load_module(ptx.name, &ptx.text)?;
         let function = driver.function(module, variant.symbol)?.ok_or_else(|| {
             let (module, symbol) = (variant.module.to_owned(), variant.symbol.to_owned());
-            Error::KernelMissing { module, symbol }
+            ModuleError::KernelMissing { module, symbol }
         })?;
         driver.set_max_dynamic_smem(function, variant.smem_bytes)?;
         let chunk_bytes = u64::from(CHUNK_BYTES);

@@ -5,13 +5,16 @@ use crate::driver::cuda::Cuda;
 use crate::driver::{Driver, Event, Function, FunctionAttributes, Graph, Module, Stream};
 use crate::error::{Error, Result};
 use crate::memory::DeviceBuffer;
+use crate::module_error::ModuleError;
 use crate::ops::Operation;
 use crate::plan::Plan;
 use crate::ptx::PtxModule;
 use crate::runtime::{self, Checks, Prepared};
+use crate::trace;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// A version such as 13.0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -118,6 +121,7 @@ struct Shared {
     driver: Arc<dyn Driver>,
     kernels: Mutex<HashMap<&'static str, Kernel>>,
     modules: Mutex<HashMap<&'static str, Module>>,
+    announced: trace::Announced,
 }
 
 /// A kernel that is loaded and ready to launch.
@@ -152,7 +156,12 @@ impl Device {
 
     /// A device behind any implementation of [`Driver`].
     pub fn with_driver(driver: Arc<dyn Driver>) -> Self {
-        let shared = Shared { driver, kernels: Mutex::default(), modules: Mutex::default() };
+        let shared = Shared {
+            driver,
+            kernels: Mutex::default(),
+            modules: Mutex::default(),
+            announced: trace::Announced::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -166,7 +175,8 @@ impl Device {
         &self.shared.driver
     }
 
-    /// Whether a kernel has faulted: then the process cannot use the device any more.
+    /// Whether a kernel has faulted: then the process cannot use the device any more. Asks no driver and never waits,
+    /// so that a health check may call it as often as it likes; a fault is known once any call has reported it.
     pub fn is_poisoned(&self) -> bool {
         self.shared.driver.poison().is_some()
     }
@@ -225,8 +235,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`Error::PlanForAnotherDevice`], everything that [`PtxModule::check`] refuses, [`Error::Jit`],
-    /// [`Error::KernelMissing`], or what the driver answers.
+    /// [`Error::PlanForAnotherDevice`], everything that [`PtxModule::check`] refuses, [`ModuleError::Jit`],
+    /// [`ModuleError::KernelMissing`], or what the driver answers.
     pub fn prepare<O: Operation>(&self, plan: &Plan<O>) -> Result<Prepared<O>> {
         self.prepare_on(plan, Stream::DEFAULT)
     }
@@ -240,6 +250,7 @@ impl Device {
     pub fn prepare_on<O: Operation>(&self, plan: &Plan<O>, stream: Stream) -> Result<Prepared<O>> {
         self.check_plan(plan)?;
         let kernel = self.load_on(plan.variant(), stream)?;
+        self.shared.announced.plan_chosen(plan);
         Ok(Prepared::new(self.clone(), plan.clone(), kernel))
     }
 
@@ -321,7 +332,9 @@ impl Device {
             module
         } else {
             ptx.check(self.info().driver_version)?;
+            let start = Instant::now();
             let module = self.shared.driver.load_module(ptx.name, &ptx.text)?;
+            trace::module_loaded(ptx.name, self.info(), start.elapsed());
             modules.insert(variant.module, module);
             module
         };
@@ -334,7 +347,7 @@ impl Device {
     fn find(&self, module: Module, variant: &Variant) -> Result<Kernel> {
         let driver = &self.shared.driver;
         let function =
-            driver.function(module, variant.symbol)?.ok_or_else(|| Error::KernelMissing {
+            driver.function(module, variant.symbol)?.ok_or_else(|| ModuleError::KernelMissing {
                 module: variant.module.to_owned(),
                 symbol: variant.symbol.to_owned(),
             })?;

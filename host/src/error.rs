@@ -1,7 +1,10 @@
 //! Everything that this crate can refuse, as one enum. Every variant carries its facts as fields, so that a service
 //! can act on them, and displays as one sentence: the tensor or field, what was given, what is allowed, what to do.
 
-use crate::{abi::ElementType, device::Version};
+use crate::abi::ElementType;
+use crate::device::Version;
+use crate::interop::ForeignError;
+use crate::module_error::ModuleError;
 
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -143,9 +146,7 @@ pub enum Error {
         expected: usize,
     },
     /// A tensor that has elements has the address 0.
-    #[error(
-        "`{tensor}` has the address 0, but it must hold {bytes} bytes: allocate it on the device"
-    )]
+    #[error("`{tensor}` has the address 0, but it must hold {bytes} bytes: allocate device memory")]
     NullPointer {
         /// The tensor.
         tensor: &'static str,
@@ -198,6 +199,9 @@ pub enum Error {
         /// The device of the call.
         expected: i32,
     },
+    /// Memory or a stream of another library cannot be used.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     /// The allocation ends before the tensor does.
     #[error(
         "`{tensor}` needs {needed_bytes} bytes, but its allocation ends {available_bytes} bytes after its address: allocate more, or pass a smaller problem"
@@ -309,92 +313,9 @@ pub enum Error {
         /// The device at hand.
         have: String,
     },
-    /// The PTX is newer than the driver's compiler.
-    #[error(
-        "module `{module}` is PTX {ptx}, but the driver (CUDA {driver}) compiles up to {max}: update the NVIDIA driver"
-    )]
-    PtxTooNew {
-        /// The module.
-        module: String,
-        /// PTX version of the module.
-        ptx: Version,
-        /// CUDA version of the driver.
-        driver: Version,
-        /// The newest PTX version that the driver compiles.
-        max: Version,
-    },
-    /// The PTX has no readable header.
-    #[error(
-        "module `{module}` is not PTX: its {missing} is missing; build it with `cargo xtask build-ptx`"
-    )]
-    PtxMalformed {
-        /// The module.
-        module: String,
-        /// What the header lacks.
-        missing: &'static str,
-    },
-    /// The PTX is built for another GPU family than the plan's.
-    #[error(
-        "module `{module}` is built for {given}, but the plan needs {expected}: rebuild it with `cargo xtask build-ptx`"
-    )]
-    PtxTarget {
-        /// The module.
-        module: String,
-        /// Its target.
-        given: String,
-        /// The target needed.
-        expected: &'static str,
-    },
-    /// The PTX was built against another version of the host/device contract.
-    #[error(
-        "module `{module}` follows contract version {given}, but this crate follows {expected}: rebuild it with `cargo xtask build-ptx`"
-    )]
-    AbiMismatch {
-        /// The module.
-        module: String,
-        /// Its contract version.
-        given: u32,
-        /// This crate's contract version.
-        expected: u32,
-    },
-    /// No PTX of this name is embedded.
-    #[error(
-        "no PTX module `{module}` for {arch} is embedded: build it with `cargo xtask build-ptx`"
-    )]
-    PtxUnknown {
-        /// The module.
-        module: String,
-        /// The GPU family.
-        arch: &'static str,
-    },
-    /// The file that `EXPERT_GEMM_PTX_DIR` names cannot be read.
-    #[error("`{path}` cannot be read ({kind}): check EXPERT_GEMM_PTX_DIR, or unset it")]
-    PtxFile {
-        /// The file.
-        path: String,
-        /// Why.
-        kind: std::io::ErrorKind,
-    },
-    /// The driver refused to compile the PTX.
-    #[error("the driver refused module `{module}` ({name}, code {code}): {log}")]
-    Jit {
-        /// The module.
-        module: String,
-        /// The driver's code.
-        code: u32,
-        /// The code's name.
-        name: String,
-        /// What the driver's compiler wrote.
-        log: String,
-    },
-    /// The module has no such kernel.
-    #[error("module `{module}` has no kernel `{symbol}`: rebuild it with `cargo xtask build-ptx`")]
-    KernelMissing {
-        /// The module.
-        module: String,
-        /// The kernel.
-        symbol: String,
-    },
+    /// A PTX module cannot be used.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
     /// The calling thread's current context is none, or not the primary one of its device.
     #[error("the current CUDA context is {given}: call `cudaSetDevice`, or open by number")]
     CurrentContext {
@@ -441,7 +362,7 @@ pub enum Error {
     },
     /// The device has no memory left. Nothing changed; a smaller request may succeed.
     #[error(
-        "{requested_bytes} bytes of device memory are not to be had: free memory, or ask for less"
+        "{requested_bytes} bytes of device memory are not to be had: free some, or ask for less"
     )]
     OutOfMemory {
         /// The bytes asked for.

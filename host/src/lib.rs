@@ -130,7 +130,14 @@
 //! # Ok::<(), expert_gemm::Error>(())
 //! ```
 //!
-//! Memory and streams of another library come in by [`DeviceTensor::from_raw`] and [`Stream::from_raw`].
+//! Memory and streams of cudarc, cust, candle and `DLPack` come in by the adapters of [`interop`], those of any other
+//! library by [`DeviceTensor::from_raw`] and [`Stream::from_raw`].
+//!
+//! # In a service
+//!
+//! [`Device`], [`Prepared`], and the handles of memory, streams, events and graphs may be shared and moved between
+//! threads. A process may open several devices; each has its own modules and its own health. [`doctor()`] reports what
+//! each of them can run; [`Device::is_poisoned`] is a health check that costs nothing.
 //!
 //! # Errors
 //!
@@ -140,7 +147,12 @@
 //!
 //! # Features
 //!
+//! All are off by default.
+//!
 //! - `mock`: [`driver`]`::mock`, a driver without a device that records launches, for tests of your own code.
+//! - `tracing`: events of the `tracing` crate under the target `expert_gemm`: the plan of each shape once, each module
+//!   with the time that it took to load, and the loss of a device.
+//! - `cudarc`, `cust`, `dlpack`, `candle`, `candle-cuda`: the adapters of [`interop`].
 //!
 //! # Environment
 //!
@@ -163,27 +175,33 @@
 
 pub mod cpu;
 pub mod device;
+pub mod doctor;
 pub mod driver;
 mod error;
 mod error_kind;
+pub mod interop;
 #[cfg(test)]
 mod made_up;
 mod memory;
+mod module_error;
 mod ops;
 pub mod plan;
 pub mod ptx;
 mod runtime;
 pub mod scales;
 mod tensor;
+mod trace;
 
 pub use cpu::{HostInput, HostMxTensors, HostOutput, HostQuantTensors, HostTensors};
 pub use device::{Device, DeviceInfo, EventHandle, GraphHandle, Kernel, StreamHandle, Version};
+pub use doctor::doctor;
 pub use driver::{Driver, Stream};
 pub use error::{Error, Result};
 pub use error_kind::ErrorKind;
 pub use expert_gemm_kernels::abi;
 pub use expert_gemm_kernels::abi::{ElementType, GroupStatus, ScaleRule};
 pub use memory::{DeviceBuffer, Plain};
+pub use module_error::ModuleError;
 pub use ops::{
     Fp8GroupedMm, Fp8GroupedMmTensors, MAX_EXPERTS, MAX_ROWS, MAX_SCALE_ROWS, MAX_SIDE,
     MAX_WEIGHT_BYTES, Mxfp8GroupedMm, Mxfp8GroupedMmTensors, Mxfp8GroupedQuant,

@@ -3,7 +3,7 @@
 use crate::abi::ElementType;
 use crate::driver::{Driver, Stream};
 use crate::error::{Error, Result};
-use crate::tensor::DeviceTensor;
+use crate::tensor::{DeviceTensor, Loan};
 use half::{bf16, f16};
 use std::sync::Arc;
 
@@ -21,6 +21,9 @@ macro_rules! plain {
     )* };
 }
 plain!(u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 bf16 f16);
+
+#[cfg(feature = "candle")]
+plain!(float8::F8E4M3);
 
 // SAFETY: an array has no padding between its elements.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
@@ -60,10 +63,15 @@ impl DeviceBuffer {
         self.bytes
     }
 
-    /// The buffer as a packed row-major tensor from its first byte on. Whether it is long enough is
-    /// checked by the launch.
+    /// Number of the device whose memory it is.
+    pub fn ordinal(&self) -> i32 {
+        self.driver.info().ordinal
+    }
+
+    /// The buffer as a packed row-major tensor from its first byte on. Whether it is long enough, and on the device
+    /// of the call, is checked by the launch.
     pub fn tensor(&self, element: ElementType, shape: &[u64]) -> DeviceTensor<'_> {
-        DeviceTensor::new(self.address, element, shape)
+        self.lend(0, element, shape)
     }
 
     /// The buffer as a tensor that begins `offset` bytes into it.
@@ -79,7 +87,13 @@ impl DeviceBuffer {
     ) -> Result<DeviceTensor<'_>> {
         let given = crate::ops::size(shape, element).unwrap_or(u64::MAX);
         self.check(offset, given)?;
-        Ok(DeviceTensor::new(self.address.saturating_add(offset), element, shape))
+        Ok(self.lend(offset, element, shape))
+    }
+
+    fn lend(&self, offset: u64, element: ElementType, shape: &[u64]) -> DeviceTensor<'_> {
+        let bytes = Some(self.bytes.saturating_sub(offset));
+        let loan = Loan { bytes, ordinal: Some(self.ordinal()), ..Loan::default() };
+        DeviceTensor::new(self.address.saturating_add(offset), element, shape).with_loan(loan)
     }
 
     /// Copies a slice to the start of the buffer and waits.

@@ -2,7 +2,8 @@
 
 use crate::abi::{ABI_VERSION, Arch, Variant};
 use crate::device::Version;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::module_error::ModuleError;
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -56,7 +57,7 @@ impl PtxModule {
     ///
     /// # Errors
     ///
-    /// [`Error::PtxFile`] if that folder lacks it, [`Error::PtxUnknown`] if it is not embedded.
+    /// [`ModuleError::File`] if that folder lacks it, [`ModuleError::NotEmbedded`] if it is not embedded.
     pub fn of(variant: &Variant) -> Result<Self> {
         match std::env::var_os(PTX_DIR_VARIABLE) {
             Some(folder) if !folder.is_empty() => Self::from_folder(Path::new(&folder), variant),
@@ -68,15 +69,18 @@ impl PtxModule {
     ///
     /// # Errors
     ///
-    /// [`Error::PtxUnknown`].
+    /// [`ModuleError::NotEmbedded`].
     pub fn embedded(variant: &Variant) -> Result<Self> {
         EMBEDDED
             .iter()
             .find(|(arch, name, _)| *arch == variant.arch && *name == variant.module)
             .map(|&(arch, name, text)| Self { name, arch, text: Cow::Borrowed(text) })
-            .ok_or_else(|| Error::PtxUnknown {
-                module: variant.module.to_owned(),
-                arch: variant.arch.name(),
+            .ok_or_else(|| {
+                ModuleError::NotEmbedded {
+                    module: variant.module.to_owned(),
+                    arch: variant.arch.name(),
+                }
+                .into()
             })
     }
 
@@ -84,10 +88,10 @@ impl PtxModule {
     ///
     /// # Errors
     ///
-    /// [`Error::PtxFile`].
+    /// [`ModuleError::File`].
     pub fn from_folder(folder: &Path, variant: &Variant) -> Result<Self> {
         let path = folder.join(variant.arch.name()).join(format!("{}.ptx", variant.module));
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::PtxFile {
+        let text = std::fs::read_to_string(&path).map_err(|error| ModuleError::File {
             path: path.display().to_string(),
             kind: error.kind(),
         })?;
@@ -98,9 +102,9 @@ impl PtxModule {
     ///
     /// # Errors
     ///
-    /// [`Error::PtxMalformed`] with what is missing.
+    /// [`ModuleError::Malformed`] with what is missing.
     pub fn header(&self) -> Result<PtxHeader> {
-        let malformed = |missing| Error::PtxMalformed { module: self.name.to_owned(), missing };
+        let malformed = |missing| ModuleError::Malformed { module: self.name.to_owned(), missing };
         let version = directive(&self.text, ".version")
             .and_then(Version::parse)
             .ok_or_else(|| malformed(".version"))?;
@@ -113,22 +117,27 @@ impl PtxModule {
     ///
     /// # Errors
     ///
-    /// [`Error::PtxMalformed`], [`Error::PtxTarget`], [`Error::AbiMismatch`] or [`Error::PtxTooNew`].
+    /// [`ModuleError::Malformed`], [`ModuleError::WrongTarget`], [`ModuleError::AbiMismatch`] or [`ModuleError::TooNew`].
     pub fn check(&self, driver: Version) -> Result<PtxHeader> {
         let header = self.header()?;
         let module = || self.name.to_owned();
         if header.target != self.arch.name() {
             let expected = self.arch.name();
-            return Err(Error::PtxTarget { module: module(), given: header.target, expected });
+            return Err(ModuleError::WrongTarget {
+                module: module(),
+                given: header.target,
+                expected,
+            }
+            .into());
         }
         if header.abi != ABI_VERSION {
             let (given, expected) = (header.abi, ABI_VERSION);
-            return Err(Error::AbiMismatch { module: module(), given, expected });
+            return Err(ModuleError::AbiMismatch { module: module(), given, expected }.into());
         }
         let max = newest_ptx(driver);
         if header.version > max {
             let ptx = header.version;
-            return Err(Error::PtxTooNew { module: module(), ptx, driver, max });
+            return Err(ModuleError::TooNew { module: module(), ptx, driver, max }.into());
         }
         Ok(header)
     }
@@ -190,6 +199,7 @@ fn stamp(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::abi::VARIANTS;
+    use crate::error::Error;
 
     fn module(text: impl Into<Cow<'static, str>>) -> PtxModule {
         PtxModule { name: "fp8_block_sm90", arch: Arch::Sm90a, text: text.into() }
@@ -227,7 +237,10 @@ mod tests {
             ".version 9.0\n.target sm_90a\n.visible .global .u32 EXPERT_GEMM_ABI = {ABI_VERSION};"
         );
         let have = Version { major: 12, minor: 8 };
-        assert!(matches!(module(text.clone()).check(have), Err(Error::PtxTooNew { .. })));
+        assert!(matches!(
+            module(text.clone()).check(have),
+            Err(Error::Module(ModuleError::TooNew { .. }))
+        ));
         assert!(module(text).check(Version { major: 13, minor: 0 }).is_ok());
     }
 

@@ -89,6 +89,7 @@ pub(crate) fn launch<O: Operation>(
     let driver = &**device.driver();
     let (problem, variant) = (plan.problem(), plan.variant());
     let inspection = Inspection::of(problem, tensors)?;
+    inspection.loans(driver.info().ordinal, stream)?;
     if checks == Checks::Memory {
         inspection.memory(driver)?;
     }

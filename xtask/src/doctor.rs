@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anyhow::Result;
+
 use crate::{process, toolchain, ui, wheel, workspace};
 
 /// One thing that some command needs.
@@ -13,8 +15,9 @@ struct Finding {
     remedy: &'static str,
 }
 
-/// Prints a table, and below it a remedy for each gap. Gaps are no failure: most machines lack a GPU.
-pub(crate) fn run() {
+/// Prints a table, below it a remedy for each gap, and what the library can run here. Gaps are no failure: most machines
+/// lack a GPU.
+pub(crate) fn run() -> Result<()> {
     let findings = findings();
     let rows: Vec<Vec<String>> = findings
         .iter()
@@ -28,6 +31,17 @@ pub(crate) fn run() {
     for finding in findings.iter().filter(|finding| finding.found.is_none()) {
         println!("\n{} is missing: {}", finding.what, finding.remedy);
     }
+    report()
+}
+
+/// What the library says that this machine can run, as a service would log it.
+fn report() -> Result<()> {
+    let mut example = workspace::cargo();
+    // Optimised as everything else that is run here: there is one build of the library.
+    example.args(["run", "--release", "--quiet", "-p", "expert-gemm", "--example", "doctor"]);
+    let (report, _) = process::capture(&mut example, "building the library and asking it")?;
+    print!("\n{report}");
+    Ok(())
 }
 
 fn findings() -> Vec<Finding> {

@@ -9,12 +9,14 @@ use clap::{Parser, Subcommand};
 mod artifacts;
 mod build_ptx;
 mod bundle;
+mod candle;
 mod capi;
 mod cfg;
 mod demo;
 mod doctor;
 mod emulate;
 mod golden;
+mod interop;
 mod items;
 mod manifest;
 mod mutants;
@@ -74,6 +76,10 @@ enum Command {
     Mutants(mutants::Args),
     /// Build the C library, and run its examples and the tests of the Python package
     Capi,
+    /// Lint, test and run the adapters for cudarc, cust and `DLPack`, on an emulated driver
+    Interop,
+    /// Lint and test the adapter for candle, with the CUDA compiler that its GPU half needs
+    Candle,
     /// Collect the test and benchmark programs for a GPU machine that has no cargo
     Bundle(bundle::Args),
 }
@@ -81,10 +87,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Setup => setup::run(),
-        Command::Doctor => {
-            doctor::run();
-            Ok(())
-        }
+        Command::Doctor => doctor::run(),
         Command::BuildPtx(args) => build_ptx::run(&args),
         Command::Ptxas(args) => ptxas::run(&args),
         Command::Test => return test::run(test::Output::Terminal),
@@ -97,6 +100,8 @@ fn main() -> ExitCode {
         Command::Emulate(args) => emulate::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::Capi => capi::c_examples().and_then(|()| capi::python()),
+        Command::Interop => interop::run(),
+        Command::Candle => candle::run(),
         Command::Bundle(args) => bundle::run(&args),
     };
     match result {

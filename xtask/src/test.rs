@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{build_ptx, capi, mutants, process, ptxas, tidy, ui, workspace};
+use crate::{build_ptx, capi, interop, mutants, process, ptxas, tidy, ui, workspace};
 
 /// For whom the output is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ struct Step {
     run: fn(Output) -> Result<()>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "tidy", run: |_| tidy::run() },
     Step { name: "fmt", run: |o| cargo(o, "fmt", &["fmt", "--all", "--check"]) },
     Step { name: "build-ptx", run: |_| build_ptx::run(&build_ptx::Args::check()) },
@@ -34,6 +34,7 @@ const STEPS: [Step; 11] = [
         run: |o| cargo(o, "tests", &["test", "--workspace", "--release", "--no-fail-fast"]),
     },
     Step { name: "example", run: example },
+    Step { name: "interop", run: |_| interop::run() },
     Step { name: "C examples", run: |_| capi::c_examples() },
     Step { name: "python", run: |_| capi::python() },
     Step { name: "mutants", run: |_| mutants::run(&mutants::Args::sample()) },

@@ -61,46 +61,60 @@ impl Wheel {
     }
 
     fn download(self) -> Result<()> {
-        // Unpacked under a private name and renamed in one step: an interrupted or a second
-        // simultaneous run never leaves half a tool behind.
-        let scratch =
-            tools().join(format!(".{}-{}-{}", self.package, self.version, std::process::id()));
-        let unpacked = scratch.join("unpacked");
-        fs::create_dir_all(&unpacked)?;
-        let result = self.download_into(&scratch, &unpacked).and_then(|()| {
-            match fs::rename(&unpacked, self.folder()) {
-                Err(_) if self.installed().is_some() => Ok(()),
-                other => Ok(other?),
-            }
-        });
-        fs::remove_dir_all(&scratch)?;
-        result
-    }
-
-    fn download_into(self, scratch: &Path, unpacked: &Path) -> Result<()> {
-        let requirement = format!("{}=={}", self.package, self.version);
-        let mut pip = workspace::program("python3");
-        pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
-        pip.args(["--only-binary=:all:", "--dest"]).arg(scratch).arg(&requirement);
-        process::capture(&mut pip, &format!("downloading {requirement}"))?;
-
-        let Some(wheel) = files(scratch).find(|path| path.extension().is_some_and(|e| e == "whl"))
-        else {
-            bail!("pip reported success but left no wheel for {requirement}");
-        };
-        let mut unzip = workspace::program("python3");
-        unzip.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(unpacked);
-        process::capture(&mut unzip, &format!("unpacking {requirement}"))?;
-
-        // Python's zipfile drops the permission bits.
-        if let Some(program) = find_program(unpacked, self.program) {
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-        }
-        Ok(())
+        unpack(&[(self.package, self.version)], &self.folder())
     }
 }
 
-fn tools() -> PathBuf {
+/// Downloads wheels, given by package and version, and unpacks them into one folder.
+pub(crate) fn unpack(wheels: &[(&str, &str)], folder: &Path) -> Result<()> {
+    // Under a private name and renamed in one step: an interrupted or a second simultaneous run never leaves half a tool
+    // behind.
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let scratch = tools().join(format!(".{name}-{}", std::process::id()));
+    let unpacked = scratch.join("unpacked");
+    fs::create_dir_all(&unpacked)?;
+    let result = wheels
+        .iter()
+        .try_for_each(|wheel| download(*wheel, &scratch, &unpacked))
+        .and_then(|()| match fs::rename(&unpacked, folder) {
+            Err(_) if folder.exists() => Ok(()),
+            other => Ok(other?),
+        });
+    fs::remove_dir_all(&scratch)?;
+    result
+}
+
+fn download((package, version): (&str, &str), scratch: &Path, unpacked: &Path) -> Result<()> {
+    let requirement = format!("{package}=={version}");
+    let own = scratch.join(package);
+    let mut pip = workspace::program("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    pip.args(["--only-binary=:all:", "--dest"]).arg(&own).arg(&requirement);
+    process::capture(&mut pip, &format!("downloading {requirement}"))?;
+
+    let Some(wheel) = files(&own).find(|path| path.extension().is_some_and(|e| e == "whl")) else {
+        bail!("pip reported success but left no wheel for {requirement}");
+    };
+    let mut unzip = workspace::program("python3");
+    unzip.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(unpacked);
+    process::capture(&mut unzip, &format!("unpacking {requirement}"))?;
+    make_executable(unpacked)
+}
+
+/// Python's zipfile drops the permission bits: those of every program in a folder `bin`.
+fn make_executable(folder: &Path) -> Result<()> {
+    for path in files(folder) {
+        if path.is_dir() {
+            make_executable(&path)?;
+        } else if folder.ends_with("bin") {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where everything lies that is fetched or made for the project's own commands.
+pub(crate) fn tools() -> PathBuf {
     workspace::root().join(".tools")
 }
 

@@ -110,7 +110,10 @@ impl Health {
             return Ok(());
         }
         if is_sticky(code) {
-            let first = self.first.get_or_init(|| Poison { since: call, code });
+            let first = self.first.get_or_init(|| {
+                crate::trace::device_lost(call, code);
+                Poison { since: call, code }
+            });
             return Err(Error::Fault { call, code: first.code, name: code_name(first.code) });
         }
         Err(Error::Driver { call, code, name: code_name(code) })

@@ -10,6 +10,7 @@ use super::{
 use crate::abi::TensorMap;
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
+use crate::module_error::ModuleError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -230,12 +231,13 @@ impl Driver for MockDriver {
 
     fn load_module(&self, name: &str, ptx: &str) -> Result<Module> {
         let mut state = self.call("cuModuleLoadDataEx").map_err(|error| match error {
-            Error::Driver { code, name: code_name, .. } => Error::Jit {
+            Error::Driver { code, name: code_name, .. } => ModuleError::Jit {
                 module: name.to_owned(),
                 code,
                 name: code_name,
                 log: "ptxas application, line 1; fatal: as asked".to_owned(),
-            },
+            }
+            .into(),
             other => other,
         })?;
         state.modules.push(ptx.to_owned());

@@ -34,6 +34,22 @@ pub trait Driver: Send + Sync + Debug {
     /// Why the device is lost to this process, if it is.
     fn poison(&self) -> Option<Poison>;
 
+    /// The context that everything runs in: the `CUcontext` as a number, so that it can be compared with another
+    /// library's. 0 where there is none.
+    fn context(&self) -> u64 {
+        0
+    }
+
+    /// The context that a stream belongs to, as a number.
+    ///
+    /// # Errors
+    ///
+    /// What the driver answers.
+    fn context_of(&self, stream: Stream) -> Result<u64> {
+        let _ = stream;
+        Ok(self.context())
+    }
+
     // ---- memory -------------------------------------------------------------------------------
 
     /// Allocates `bytes` (at least 1) of device memory, aligned to at least 256 bytes.
@@ -128,7 +144,7 @@ pub trait Driver: Send + Sync + Debug {
     ///
     /// # Errors
     ///
-    /// [`Error::Jit`] with the compiler's log.
+    /// [`ModuleError::Jit`](crate::ModuleError::Jit) with the compiler's log.
     fn load_module(&self, name: &str, ptx: &str) -> Result<Module>;
 
     /// Unloads a module.

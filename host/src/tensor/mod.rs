@@ -5,6 +5,7 @@ mod rules;
 pub(crate) use rules::{Inspection, Rule};
 
 use crate::abi::ElementType;
+use crate::driver::Stream;
 use std::marker::PhantomData;
 
 /// Most dimensions that a view describes.
@@ -43,15 +44,30 @@ impl Dims {
     }
 }
 
+/// What the owner of a tensor's memory knows about it, for a launch to hold the tensor to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Loan {
+    /// Bytes that are lent, from the tensor's address on.
+    pub(crate) bytes: Option<u64>,
+    /// The device whose memory it is.
+    pub(crate) ordinal: Option<i32>,
+    /// The one stream in whose order the memory may be used.
+    pub(crate) stream: Option<Stream>,
+    /// Whether it may be read only.
+    pub(crate) read_only: bool,
+}
+
 /// A tensor in device memory: address, element type, shape, and strides unless it is packed row-major.
 ///
-/// Made from a [`DeviceBuffer`](crate::DeviceBuffer), which lends its memory, or from a raw address.
+/// Made from a [`DeviceBuffer`](crate::DeviceBuffer), which lends its memory, from what another library owns (see
+/// [`interop`](crate::interop)), or from a raw address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeviceTensor<'a> {
     address: u64,
     element: ElementType,
     shape: Dims,
     strides: Option<Dims>,
+    loan: Option<Loan>,
     memory: PhantomData<&'a ()>,
 }
 
@@ -69,7 +85,13 @@ impl<'a> DeviceTensor<'a> {
     }
 
     pub(crate) fn new(address: u64, element: ElementType, shape: &[u64]) -> Self {
-        Self { address, element, shape: Dims::new(shape), strides: None, memory: PhantomData }
+        let shape = Dims::new(shape);
+        Self { address, element, shape, strides: None, loan: None, memory: PhantomData }
+    }
+
+    /// The same tensor, held by every launch to what its owner lends.
+    pub(crate) fn with_loan(self, loan: Loan) -> Self {
+        Self { loan: Some(loan), ..self }
     }
 
     /// The same tensor with its strides in elements, so that a launch can tell whether it is packed.

@@ -1,9 +1,10 @@
 //! What the tensors of a call must be, and everything that can be wrong with them.
 
-use super::{DeviceTensor, Dims};
+use super::{DeviceTensor, Dims, Loan};
 use crate::abi::ElementType;
-use crate::driver::{Driver, MemoryRange};
+use crate::driver::{Driver, MemoryRange, Stream};
 use crate::error::{Error, Result};
+use crate::interop::ForeignError;
 use crate::ops::{Operation, size};
 
 /// Most tensors of a call, the status word included.
@@ -36,6 +37,7 @@ struct Checked {
     address: u64,
     bytes: u64,
     written: bool,
+    loan: Option<Loan>,
 }
 
 impl Inspection {
@@ -65,6 +67,22 @@ impl Inspection {
             Some(tensor) => tensor.holds(range, ordinal),
             None => Ok(()),
         })
+    }
+
+    /// Whether every tensor whose owner is known may be used by device `ordinal` in the order of `stream`. Asks no
+    /// driver.
+    pub(crate) fn loans(&self, ordinal: i32, stream: Stream) -> Result<()> {
+        for Checked { name: tensor, bytes, loan, .. } in self.seen() {
+            let Some(loan) = loan.filter(|_| *bytes != 0) else { continue };
+            if let Some(given) = loan.ordinal.filter(|&given| given != ordinal) {
+                return Err(Error::WrongDevice { tensor, given, expected: ordinal });
+            }
+            if let Some(lent) = loan.stream.filter(|&lent| lent != stream) {
+                let (given, expected) = (stream.raw(), lent.raw());
+                return Err(ForeignError::WrongStream { tensor, given, expected }.into());
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn tensor(&mut self, tensor: &DeviceTensor<'_>, rule: Rule) -> Result<()> {
@@ -148,6 +166,9 @@ impl Rule {
             }
         }
         self.check_strides(tensor)?;
+        if self.written && tensor.loan.is_some_and(|loan| loan.read_only) {
+            return Err(ForeignError::ReadOnly { tensor: name }.into());
+        }
         let bytes =
             size(tensor.shape(), self.element).ok_or(Error::SizeOverflow { tensor: name })?;
         let address = tensor.address;
@@ -161,8 +182,14 @@ impl Rule {
             if address.checked_add(bytes).is_none() {
                 return Err(Error::AddressOverflow { tensor: name, address, bytes });
             }
+            if let Some(available_bytes) = tensor.loan.and_then(|loan| loan.bytes)
+                && available_bytes < bytes
+            {
+                let needed_bytes = bytes;
+                return Err(Error::BufferTooShort { tensor: name, needed_bytes, available_bytes });
+            }
         }
-        Ok(Checked { name, address, bytes, written: self.written })
+        Ok(Checked { name, address, bytes, written: self.written, loan: tensor.loan })
     }
 
     fn check_strides(&self, tensor: &DeviceTensor<'_>) -> Result<()> {
@@ -247,7 +274,8 @@ mod tests {
 
     #[test]
     fn tensors_that_only_touch_do_not_overlap() {
-        let t = |address, bytes, written| Checked { name: "x", address, bytes, written };
+        let t =
+            |address, bytes, written| Checked { name: "x", address, bytes, written, loan: None };
         assert!(t(0x100, 0x100, true).disjoint(&t(0x200, 0x10, false)).is_ok());
         assert!(t(0x100, 0x101, true).disjoint(&t(0x200, 0x10, false)).is_err());
         assert!(t(0x100, 0x101, false).disjoint(&t(0x200, 0x10, false)).is_ok());

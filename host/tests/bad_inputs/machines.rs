@@ -8,7 +8,8 @@ use expert_gemm::driver::mock::MockDriver;
 use expert_gemm::driver::{L2Promotion, OutOfBounds, Swizzle, TensorMapSpec};
 use expert_gemm::ptx::PtxModule;
 use expert_gemm::{
-    Device, DeviceInfo, Dims, Driver, ElementType, Error, Fp8GroupedMm, Result, Stream, Version,
+    Device, DeviceInfo, Dims, Driver, ElementType, Error, Fp8GroupedMm, ModuleError, Result,
+    Stream, Version,
 };
 use std::path::Path;
 
@@ -155,37 +156,45 @@ fn modules() -> Vec<Outcome> {
             "PTX 8.6",
             MockDriver::new(old),
             ".version 8.6\n.target sm_90a\n.visible .const .u32 EXPERT_GEMM_ABI = {abi};\n",
-            |e| matches!(e, Error::PtxTooNew { max: Version { major: 8, minor: 2 }, .. }),
+            |e| {
+                matches!(
+                    e,
+                    Error::Module(ModuleError::TooNew { max: Version { major: 8, minor: 2 }, .. })
+                )
+            },
         ),
         text(
             "PTX of another contract",
             "version 99",
             h200(),
             ".version 8.0\n.target sm_90a\n.visible .const .u32 EXPERT_GEMM_ABI = 99;\n",
-            |e| matches!(e, Error::AbiMismatch { given: 99, .. }),
+            |e| matches!(e, Error::Module(ModuleError::AbiMismatch { given: 99, .. })),
         ),
         text(
             "PTX of another target",
             "sm_100a",
             h200(),
             ".version 8.0\n.target sm_100a\n.visible .const .u32 EXPERT_GEMM_ABI = {abi};\n",
-            |e| matches!(e, Error::PtxTarget { expected: "sm_90a", .. }),
+            |e| matches!(e, Error::Module(ModuleError::WrongTarget { expected: "sm_90a", .. })),
         ),
         text("PTX without a stamp", "stamp", h200(), ".version 8.0\n.target sm_90a\n", |e| {
-            matches!(e, Error::PtxMalformed { missing: "stamp EXPERT_GEMM_ABI", .. })
+            matches!(
+                e,
+                Error::Module(ModuleError::Malformed { missing: "stamp EXPERT_GEMM_ABI", .. })
+            )
         }),
         text("an empty module", ".version", h200(), "", |e| {
-            matches!(e, Error::PtxMalformed { missing: ".version", .. })
+            matches!(e, Error::Module(ModuleError::Malformed { missing: ".version", .. }))
         }),
         text("PTX without a target", ".target", h200(), ".version 8.0\n", |e| {
-            matches!(e, Error::PtxMalformed { missing: ".target", .. })
+            matches!(e, Error::Module(ModuleError::Malformed { missing: ".target", .. }))
         }),
         text(
             "a module without the kernel",
             "no kernel `fp8_block_sm90_bf16`",
             h200().with_checked_symbols(),
             STAMP,
-            |e| matches!(e, Error::KernelMissing { .. }),
+            |e| matches!(e, Error::Module(ModuleError::KernelMissing { .. })),
         ),
         on(
             "PTX that the driver refuses",
@@ -195,14 +204,19 @@ fn modules() -> Vec<Outcome> {
                 driver.fail_next("cuModuleLoadDataEx", 218);
                 prepare_text(device, STAMP)
             },
-            |e| matches!(e, Error::Jit { code: 218, .. }),
+            |e| matches!(e, Error::Module(ModuleError::Jit { code: 218, .. })),
         ),
         outcome(
             "a PTX folder without the module",
             "EXPERT_GEMM_PTX_DIR",
             PtxModule::from_folder(Path::new("/no/such/folder"), &VARIANTS[0]).map(drop),
             0,
-            |e| matches!(e, Error::PtxFile { kind: std::io::ErrorKind::NotFound, .. }),
+            |e| {
+                matches!(
+                    e,
+                    Error::Module(ModuleError::File { kind: std::io::ErrorKind::NotFound, .. })
+                )
+            },
         ),
     ]
 }

@@ -13,7 +13,7 @@ use expert_gemm::driver::{
     Event, Function, FunctionAttributes, Graph, LaunchSpec, MemoryRange, Module, Stream,
     TensorMapSpec,
 };
-use expert_gemm::{DeviceInfo, Driver, Error, Result};
+use expert_gemm::{DeviceInfo, Driver, Error, ModuleError, Result};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,7 +74,8 @@ impl EmulatorDriver {
     pub fn new(options: Options) -> Self {
         let real = options.gpu.info();
         let name = format!("emulated {}", real.name);
-        let info = DeviceInfo { name, sm_count: options.sm_count, ..real };
+        let (ordinal, sm_count) = (options.ordinal, options.sm_count);
+        let info = DeviceInfo { ordinal, name, sm_count, ..real };
         let state = State {
             emulator: Emulator::new(options),
             modules: BTreeMap::new(),
@@ -266,7 +267,7 @@ impl Driver for EmulatorDriver {
 
     fn load_module(&self, name: &str, ptx: &str) -> Result<Module> {
         let mut state = self.call()?;
-        let program = Program::parse(ptx).map_err(|error| Error::Jit {
+        let program = Program::parse(ptx).map_err(|error| ModuleError::Jit {
             module: name.to_owned(),
             code: 218,
             name: code_name(218),

@@ -78,6 +78,8 @@ pub struct Options {
     pub timing: Timing,
     /// Which GPU the device claims to be.
     pub gpu: Gpu,
+    /// The number that the device has in its process. Devices of different numbers have different addresses.
+    pub ordinal: i32,
     /// Streaming multiprocessors that the device claims; grids follow it.
     pub sm_count: u32,
     /// Whether the happens-before checker runs.
@@ -100,6 +102,7 @@ impl Default for Options {
         Self {
             timing: Timing::Early,
             gpu: Gpu::H200,
+            ordinal: 0,
             sm_count: 4,
             check_races: true,
             check_cross_cluster: true,

@@ -3,7 +3,7 @@
 
 use crate::bench::Bench;
 use crate::fact::{Evidence, Fact, Standing};
-use expert_gemm::{Error, Result};
+use expert_gemm::{ModuleError, Result};
 use expert_gemm_kernels::abi::Arch;
 use ptx_emulator::capture::{Case, Collection, Corpus, Runner};
 
@@ -87,7 +87,7 @@ fn replay(bench: &Bench, wanted: fn(&Case) -> bool) -> Result<Evidence> {
     let mut last = ("", 0);
     for Recorded(collection, file, contents) in RECORDED {
         let corpus = Corpus::read(contents)
-            .map_err(|error| Error::PtxFile { path: file.to_owned(), kind: error.kind() })?;
+            .map_err(|error| ModuleError::File { path: file.to_owned(), kind: error.kind() })?;
         let cases = Collection::named(collection).map(|collection| (collection.cases)());
         for case in cases.iter().flatten().filter(|case| wanted(case)) {
             last = if last.0 == case.symbol { (last.0, last.1 + 1) } else { (case.symbol, 0) };

@@ -9,6 +9,7 @@ use crate::driver::{
     Module, OutOfBounds, Stream, Swizzle, TensorMapSpec,
 };
 use crate::error::{Error, Result};
+use crate::module_error::ModuleError;
 use cudarc::driver::sys;
 use cudarc::driver::sys::{
     CUfunction_attribute_enum as FunctionAttribute, CUpointer_attribute_enum as PointerAttribute,
@@ -41,6 +42,19 @@ impl Driver for Cuda {
 
     fn poison(&self) -> Option<Poison> {
         self.health.poison()
+    }
+
+    fn context(&self) -> u64 {
+        address_of(self.context.0)
+    }
+
+    fn context_of(&self, stream: Stream) -> Result<u64> {
+        let _current = self.enter()?;
+        let mut context = ptr::null_mut();
+        // SAFETY: the stream is live by the promise of its handle; the pointer is to a local.
+        let code = unsafe { sys::cuStreamGetCtx(stream_of(stream), &raw mut context) };
+        self.judge("cuStreamGetCtx", code)?;
+        Ok(address_of(context))
     }
 
     fn alloc(&self, bytes: u64) -> Result<u64> {
@@ -114,7 +128,7 @@ impl Driver for Cuda {
     fn load_module(&self, name: &str, ptx: &str) -> Result<Module> {
         const LOG_BYTES: usize = 8192;
         let _current = self.enter()?;
-        let malformed = |_| Error::PtxMalformed { module: name.to_owned(), missing: "text" };
+        let malformed = |_| ModuleError::Malformed { module: name.to_owned(), missing: "text" };
         let text = CString::new(ptx).map_err(malformed)?;
         let mut log = vec![0u8; LOG_BYTES];
         let mut options = [
@@ -139,7 +153,8 @@ impl Driver for Cuda {
                 let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
                 let text = String::from_utf8_lossy(text).trim().to_owned();
                 let log = if text.is_empty() { "no log".to_owned() } else { text };
-                Err(Error::Jit { module: name.to_owned(), code, name: code_name(code), log })
+                Err(ModuleError::Jit { module: name.to_owned(), code, name: code_name(code), log }
+                    .into())
             }
             answer => {
                 answer?;

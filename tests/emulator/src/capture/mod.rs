@@ -197,7 +197,7 @@ impl Runner {
             None => driver.load_module("capture", case.module)?,
         };
         self.modules.insert(key, module);
-        let missing = || expert_gemm::Error::KernelMissing {
+        let missing = || expert_gemm::ModuleError::KernelMissing {
             module: "capture".to_owned(),
             symbol: case.symbol.to_owned(),
         };

@@ -87,7 +87,8 @@ pub struct Emulator {
 impl Emulator {
     /// An emulator with empty memory.
     pub fn new(options: Options) -> Self {
-        Self { options, memory: Global::default(), launches: 0 }
+        let memory = Global::of_device(options.ordinal);
+        Self { options, memory, launches: 0 }
     }
 
     /// Runs a kernel to its end, or until it is stopped. Clusters run in parallel; the result does not

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 const PAGE: u64 = 1 << 16;
 const FIRST: u64 = 0x7f00_0000_0000;
+/// Addresses of one device; those of two devices never meet.
+const DEVICE: u64 = 1 << 37;
 /// Unmapped bytes behind each allocation, at least.
 const GUARD: u64 = 1 << 20;
 
@@ -63,6 +65,11 @@ pub struct Global {
 }
 
 impl Global {
+    /// The memory of one of several devices.
+    pub fn of_device(ordinal: i32) -> Self {
+        Self { next: DEVICE * u64::from(ordinal.unsigned_abs()), ..Self::default() }
+    }
+
     /// Allocates; addresses are 256-aligned and never used twice.
     pub fn alloc(&mut self, bytes: u64) -> u64 {
         let base = FIRST + self.next;

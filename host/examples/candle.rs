@@ -1,0 +1,60 @@
+//! A product on candle's tensors.
+//!
+//! ```text
+//! cargo run --release -p expert-gemm --features candle --example candle         on the CPU
+//! cargo run --release -p expert-gemm --features candle-cuda --example candle    on the GPU, if there is one
+//! ```
+//!
+//! The second needs what candle needs to build for a GPU: `nvcc` and the CUDA libraries.
+
+mod common;
+
+use candle_core::{Device, Tensor};
+use common::{BLOCKS, EXPERTS, K, N, Operands, PROBLEM, ROWS};
+use expert_gemm::interop::candle::{Fp8Tensors, Grouped};
+use float8::F8E4M3;
+use half::bf16;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let operands = Operands::new();
+    let (device, grouped) = open();
+    let grouped = grouped?;
+    let codes = |bytes: &[u8], shape: &[u64]| {
+        let codes: Vec<F8E4M3> = bytes.iter().map(|&byte| F8E4M3::from_bits(byte)).collect();
+        tensor(&codes, shape, &device)
+    };
+    let output = grouped.forward(&Fp8Tensors {
+        a: &codes(&operands.a, &[ROWS, K])?,
+        b: &codes(&operands.b, &[EXPERTS, N, K])?,
+        scales_a: &tensor(&operands.scales_a, &[ROWS, BLOCKS[1]], &device)?,
+        scales_b: &tensor(&operands.scales_b, &[EXPERTS, BLOCKS[0], BLOCKS[1]], &device)?,
+        problem_sizes: &tensor(&operands.sizes.concat(), &[EXPERTS, 3], &device)?,
+        expert_offsets: &tensor(&operands.offsets, &[EXPERTS], &device)?,
+    })?;
+    common::compare(&output.flatten_all()?.to_vec1::<bf16>()?, &operands.on_cpu()?)
+}
+
+/// The first GPU if this build and the machine have one that has the kernel.
+fn open() -> (Device, expert_gemm::Result<Grouped<expert_gemm::Fp8GroupedMm>>) {
+    let reason = match Device::new_cuda(0) {
+        Ok(device) => match Grouped::new(PROBLEM, &device) {
+            Ok(grouped) => {
+                println!("on {:?}", device.location());
+                return (device, Ok(grouped));
+            }
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    println!("on the CPU: {reason}");
+    (Device::Cpu, Grouped::new(PROBLEM, &Device::Cpu))
+}
+
+fn tensor<T: candle_core::WithDType>(
+    data: &[T],
+    shape: &[u64],
+    device: &Device,
+) -> candle_core::Result<Tensor> {
+    let shape: Vec<usize> = shape.iter().map(|&side| side as usize).collect();
+    Tensor::from_slice(data, shape, device)
+}
