@@ -98,7 +98,9 @@ def quantise_mx(x):
     mantissa, exponent = torch.frexp(least)
     # frexp's mantissa is in [0.5, 1): only an exact power of two needs no step up.
     exponent = torch.where(mantissa == 0.5, exponent - 1, exponent)
-    codes = torch.ldexp(blocks, -exponent[..., None]).clamp(-E4M3_MAX, E4M3_MAX).to(E4M3)
+    # The exact inverse power from its bits: a library's power may be off by one unit.
+    inverse = ((127 - exponent) << 23).to(torch.int32).view(torch.float32)
+    codes = (blocks * inverse[..., None]).clamp(-E4M3_MAX, E4M3_MAX).to(E4M3)
     return codes.view(x.shape), (exponent + 127).to(torch.uint8)
 
 
