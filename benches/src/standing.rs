@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// Ours may be this much slower than the best peer before a case is listed: two runs differ by as much.
 const NOTICEABLE: f64 = 1.02;
 
+/// Marks a peer that was not measured in the run: its time is that of an older table, scaled.
+const SCALED: &str = " (scaled)";
+
 /// One case against its peers.
 #[derive(Clone, Debug)]
 pub struct Standing<'a> {
@@ -126,7 +129,9 @@ fn behind(standings: &[Standing]) -> String {
             let times = [standing.ours.us, us].map(|us| format!("{us:.1}"));
             let [ours, best] = times;
             let name = standing.ours.case.clone();
-            Some(vec![name, ours, best, format!("{ratio:.3}"), peer.to_owned()])
+            let scaled = standing.ours.peers.get(peer).is_some_and(|time| time.scaled_by.is_some());
+            let peer = format!("{peer}{}", if scaled { SCALED } else { "" });
+            Some(vec![name, ours, best, format!("{ratio:.3}"), peer])
         })
         .collect();
     let header = ["slower than the best peer by more than 2 %", "us", "best us", "ratio", "peer"];
@@ -136,7 +141,7 @@ fn behind(standings: &[Standing]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peers::Peer;
+    use crate::peers::{Peer, PeerTime};
 
     fn record(times: &[(&str, f64)]) -> Record {
         let case = |&(case, us): &(&str, f64)| CaseRecord {
@@ -175,6 +180,16 @@ mod tests {
         let listed: Vec<&str> = report.lines().filter(|line| line.ends_with("best")).collect();
         assert_eq!(listed.len(), 1, "{report}");
         assert!(listed[0].starts_with("a/E8/M8/zipf") && listed[0].contains("1.100"));
+    }
+
+    #[test]
+    fn a_peer_that_was_not_measured_is_marked() {
+        let mut record = record(&[("a/E8/M8/zipf", 110.0)]);
+        let table = table([100.0, 121.0]);
+        assert!(!report(&record, Some(&table)).contains("(scaled)"));
+        let time = PeerTime { us: 100.0, scaled_by: Some("theirs".to_owned()) };
+        record.cases[0].peers.insert("best".to_owned(), time);
+        assert!(report(&record, Some(&table)).contains("best (scaled)"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ struct Step {
     run: fn(Output) -> Result<()>,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step { name: "tidy", run: |_| tidy::run() },
     Step { name: "fmt", run: |o| cargo(o, "fmt", &["fmt", "--all", "--check"]) },
     Step { name: "build-ptx", run: |_| build_ptx::run(&build_ptx::Args::check()) },
@@ -39,6 +39,7 @@ const STEPS: [Step; 12] = [
     Step { name: "python", run: |_| capi::python() },
     Step { name: "mutants", run: |_| mutants::run(&mutants::Args::sample()) },
     Step { name: "doc", run: doc },
+    Step { name: "peers", run: |_| peers() },
 ];
 
 /// Runs every step, a failed one included, and then says which failed.
@@ -69,6 +70,13 @@ fn clippy(output: Output) -> Result<()> {
 fn example(output: Output) -> Result<()> {
     let package = ["run", "--release", "-p", "expert-gemm", "--example", "mxfp8_layer"];
     cargo(output, "example", &[&package[..], &["--", "--cpu"]].concat())
+}
+
+/// The scripts of benches/peers need a GPU; what can be said without one is that they are Python.
+fn peers() -> Result<()> {
+    let parse = "import ast, glob\nfor name in glob.glob('benches/peers/*.py'):\n    \
+                 ast.parse(open(name).read(), name)";
+    process::stream(workspace::program("python3").args(["-c", parse]), "python")
 }
 
 fn doc(output: Output) -> Result<()> {
