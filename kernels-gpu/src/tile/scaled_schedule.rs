@@ -10,7 +10,7 @@ use super::token_tiles;
 use super::work::{Inbox, Outbox, Work};
 use crate::ptx::{sreg, warp};
 
-/// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the other nine.
+/// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the nine after it.
 const EXPERT_BITS: u32 = 22;
 // The top bit is that of `Work::alone`.
 const _: () = assert!(token_tiles::MAX >> (31 - EXPERT_BITS) == 0);
