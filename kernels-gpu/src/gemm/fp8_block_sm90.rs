@@ -41,7 +41,7 @@
 //! 6. **Scales travel apart from tiles**, four K blocks of a row in one copy. Copied with each tile, 4 bytes
 //!    a row, they were the brake: 1728 us instead of 1484 for 8 experts x 4096 rows, 4096x7168, on an H200.
 //! 7. **Weights that one tile multiplies are the first to leave L2**, and no copy fetches a neighbour's line: the tensor
-//!    maps ask for no promotion. Together 5 to 9 % of decode.
+//!    maps ask for no promotion. Together 4 to 9 % of decode.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 

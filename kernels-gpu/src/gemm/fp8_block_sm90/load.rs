@@ -40,11 +40,8 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
                             row += TOKEN_BOX_ROWS;
                         }
                     } else {
-                        if work.alone {
-                            tma::load_3d_by(once, weights, args.weights, column, full);
-                        } else {
-                            tma::load_3d(weights, args.weights, column, full);
-                        }
+                        let policy = work.alone.then_some(once);
+                        tma::load_3d_by(policy, weights, args.weights, column, full);
                         // Small experts load only the swizzle atoms that hold their columns.
                         let map = if span > 32 { args.tokens } else { args.tokens_small };
                         let mut row = 0;

@@ -27,11 +27,8 @@ pub(super) unsafe fn weights(args: &Args, smem: Shared, lane: u32) {
                     let full = smem.weights_full(slot);
                     mbarrier::arrive_expect(full, WEIGHT_BYTES);
                     let corner = [kb * TILE_K, column, work.expert];
-                    if work.alone {
-                        tma::load_3d_by(once, smem.weights(slot), args.weights, corner, full);
-                    } else {
-                        tma::load_3d(smem.weights(slot), args.weights, corner, full);
-                    }
+                    let policy = work.alone.then_some(once);
+                    tma::load_3d_by(policy, smem.weights(slot), args.weights, corner, full);
                 }
             }
             ring.advance();
