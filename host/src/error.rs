@@ -146,7 +146,9 @@ pub enum Error {
         expected: usize,
     },
     /// A tensor that has elements has the address 0.
-    #[error("`{tensor}` has the address 0, but it must hold {bytes} bytes: allocate device memory")]
+    #[error(
+        "`{tensor}` has the address 0, but it must hold {bytes} bytes: allocate it on the device"
+    )]
     NullPointer {
         /// The tensor.
         tensor: &'static str,
@@ -362,7 +364,7 @@ pub enum Error {
     },
     /// The device has no memory left. Nothing changed; a smaller request may succeed.
     #[error(
-        "{requested_bytes} bytes of device memory are not to be had: free some, or ask for less"
+        "{requested_bytes} bytes of device memory are not to be had: free memory, or ask for less"
     )]
     OutOfMemory {
         /// The bytes asked for.
