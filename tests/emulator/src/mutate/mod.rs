@@ -170,6 +170,18 @@ fn drop_line(line: &Line, kind: &'static str) -> Mutant {
     replace(line, kind, String::new())
 }
 
+/// All mutants of a text, of which there must be some of each of these kinds.
+#[cfg(test)]
+fn with_kinds(text: &str, kinds: &[&str]) -> Vec<(String, Mutant)> {
+    let all = all(text);
+    let found: std::collections::BTreeSet<&str> =
+        all.iter().map(|(_, mutant)| mutant.kind).collect();
+    for kind in kinds {
+        assert!(found.contains(kind), "{kind} in {found:?}");
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
