@@ -54,12 +54,14 @@ fn aligned(output: ElementType) -> Vec<Launch> {
     vec![
         packed(spec(output, 3, 256, 512, 0x1000), &[40, 16, 65], 2),
         packed(spec(output, 4, 256, 640, 12), &[70, 66, 100, 65], 2),
+        // One chunk of scales a tile: each slot of their ring is the last one once.
+        packed(spec(output, 5, 256, 512, 15), &[70, 66, 100, 65, 80], 2),
     ]
 }
 
-/// Scales off every boundary, and 1, 2 and 3 blocks more than a multiple of four; groups out of order.
+/// Scales off every boundary, and a multiple of four blocks, or 1, 2 and 3 more; groups out of order.
 fn skewed(output: ElementType) -> Vec<Launch> {
-    [640, 768, 896]
+    [512, 640, 768, 896]
         .map(|k| {
             let routing =
                 Routing { first_row: vec![70, 3], rows: 134, ..Routing::packed(vec![64, 65]) };
