@@ -10,10 +10,9 @@ use super::token_tiles;
 use super::work::{Inbox, Outbox, Work};
 use crate::ptx::{sreg, warp};
 
-/// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the nine after it.
-const EXPERT_BITS: u32 = 22;
-// The top bit is that of `Work::alone`.
-const _: () = assert!(token_tiles::MAX >> (31 - EXPERT_BITS) == 0);
+/// Bits of the expert in a slot; the rows, at most [`token_tiles::MAX`], take the other nine.
+const EXPERT_BITS: u32 = 23;
+const _: () = assert!(token_tiles::MAX >> (32 - EXPERT_BITS) == 0);
 
 /// One tile of the output.
 #[derive(Clone, Copy)]
@@ -30,21 +29,12 @@ pub(crate) struct ScaledWork {
     pub(crate) stored: bool,
     /// Scale row of the first row.
     pub(crate) scale_row: u32,
-    /// Whether no other tile has the same weights.
-    pub(crate) alone: bool,
 }
 
 impl ScaledWork {
     /// Ends the list.
-    const END: Self = Self {
-        expert: 0,
-        row: 0,
-        rows: 0,
-        col_block: 0,
-        stored: false,
-        scale_row: 0,
-        alone: false,
-    };
+    const END: Self =
+        Self { expert: 0, row: 0, rows: 0, col_block: 0, stored: false, scale_row: 0 };
 
     /// The item in the four words of a [`Work`]: its rows go with the expert, the scale row takes the place of its
     /// two numbers of rows.
@@ -56,7 +46,6 @@ impl ScaledWork {
             rows: self.scale_row & 0xFFFF,
             stored_rows: self.scale_row >> 16,
             col_block: self.col_block | (self.stored as u32) << 31,
-            alone: self.alone,
         }
     }
 
@@ -72,7 +61,6 @@ impl ScaledWork {
             col_block: packed.col_block & (u32::MAX >> 1),
             stored: packed.col_block >> 31 != 0,
             scale_row: packed.rows | packed.stored_rows << 16,
-            alone: packed.alone,
         }
     }
 }
@@ -157,7 +145,6 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
                     col_block: if stored { col_block } else { col_blocks - 1 },
                     stored,
                     scale_row: first_scale_row + above,
-                    alone: T::count(rows) == 1,
                 };
                 if T::TAIL_PARTS == 1 || left > 0 {
                     outbox.post(work.packed(), lane);

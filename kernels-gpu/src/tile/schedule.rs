@@ -89,9 +89,8 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
                     rows,
                     stored_rows: if inside { rows } else { 0 },
                     col_block: if inside { col_block } else { col_blocks - 1 },
-                    alone,
                 };
-                outbox.post(work, lane);
+                outbox.post(work.marked(alone), lane);
                 next += clusters;
             }
             before = chunk_end;

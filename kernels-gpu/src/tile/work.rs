@@ -11,7 +11,7 @@ pub(crate) const SLOT_BYTES: u32 = 16;
 /// One tile of the output.
 #[derive(Clone, Copy)]
 pub(crate) struct Work {
-    /// Expert, the index of its weights; below 2^31.
+    /// Expert, the index of its weights; with the mark of [`Work::marked`] if it has one.
     pub(crate) expert: u32,
     /// First packed row.
     pub(crate) row: u32,
@@ -21,14 +21,26 @@ pub(crate) struct Work {
     pub(crate) stored_rows: u32,
     /// Column block.
     pub(crate) col_block: u32,
-    /// Whether no other tile has the same weights.
-    pub(crate) alone: bool,
 }
 
 impl Work {
     /// Ends the list.
-    pub(crate) const END: Self =
-        Self { expert: 0, row: 0, rows: 0, stored_rows: 0, col_block: 0, alone: false };
+    pub(crate) const END: Self = Self { expert: 0, row: 0, rows: 0, stored_rows: 0, col_block: 0 };
+
+    /// The mark of an expert whose weights no other tile has.
+    const ALONE: u32 = 1 << 31;
+
+    /// The item, marked if no other tile has the same weights. Its expert is below 2^31.
+    #[inline(always)]
+    pub(crate) const fn marked(self, alone: bool) -> Self {
+        Self { expert: self.expert | alone as u32 * Self::ALONE, ..self }
+    }
+
+    /// Whether the item is marked, and its expert without the mark.
+    #[inline(always)]
+    pub(crate) const fn alone(self) -> (bool, u32) {
+        (self.expert & Self::ALONE != 0, self.expert & !Self::ALONE)
+    }
 }
 
 /// Where the ring lives in shared memory.
@@ -76,9 +88,8 @@ impl Outbox {
         unsafe {
             mbarrier::wait(self.board.taken.at(slot * 8), self.ring.free_parity());
             if lane == 0 {
-                let Work { expert, row, rows, stored_rows, col_block, alone } = work;
+                let Work { expert, row, rows, stored_rows, col_block } = work;
                 let address = self.board.slots.at(slot * SLOT_BYTES);
-                let expert = expert | (alone as u32) << 31;
                 let both_rows = rows | stored_rows << 16;
                 ldst::store_shared_u32x4(address, [expert, row, both_rows, col_block]);
                 mbarrier::arrive(self.board.posted.at(slot * 8));
@@ -116,13 +127,6 @@ impl Inbox {
             item
         };
         self.ring.advance();
-        Work {
-            expert: expert & (u32::MAX >> 1),
-            row,
-            rows: both_rows & 0xFFFF,
-            stored_rows: both_rows >> 16,
-            col_block,
-            alone: expert >> 31 != 0,
-        }
+        Work { expert, row, rows: both_rows & 0xFFFF, stored_rows: both_rows >> 16, col_block }
     }
 }

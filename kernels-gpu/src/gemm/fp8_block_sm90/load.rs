@@ -17,6 +17,7 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
         if work.rows == 0 {
             break;
         }
+        let (alone, expert) = work.alone();
         let span = token_span(work.rows);
         let box_rows = if span > 32 { TOKEN_BOX_ROWS } else { TOKEN_BOX_ROWS_SMALL };
         let own_rows = sreg::cta_rank() * (TILE / CLUSTER);
@@ -28,7 +29,7 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
                 unsafe {
                     mbarrier::wait(smem.tile_free(slot), ring.free_parity());
                     mbarrier::arrive_expect(full, OPERAND_BYTES + span * TILE_K);
-                    let column = [k, work.col_block * TILE, work.expert];
+                    let column = [k, work.col_block * TILE, expert];
                     let weights = smem.weights(slot);
                     if span == TILE {
                         tma::load_3d(weights, args.weights, column, full);
@@ -40,7 +41,7 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
                             row += TOKEN_BOX_ROWS;
                         }
                     } else {
-                        let policy = work.alone.then_some(once);
+                        let policy = alone.then_some(once);
                         tma::load_3d_by(policy, weights, args.weights, column, full);
                         // Small experts load only the swizzle atoms that hold their columns.
                         let map = if span > 32 { args.tokens } else { args.tokens_small };
@@ -76,9 +77,10 @@ pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
             break;
         }
         let span = token_span(work.rows);
+        let (_, expert) = work.alone();
         let mut source_a = args.scales_a + u64::from(work.row + lane) * row_bytes;
         let weight_block =
-            u64::from(work.expert) * u64::from(args.col_blocks()) + u64::from(work.col_block);
+            u64::from(expert) * u64::from(args.col_blocks()) + u64::from(work.col_block);
         let mut source_b = args.scales_b + weight_block * row_bytes;
         let mut kb = 0;
         while kb < args.k_blocks {

@@ -9,7 +9,6 @@ use crate::tile::work::Inbox;
 pub(super) unsafe fn weights(args: &Args, smem: Shared, lane: u32) {
     let mut inbox = Inbox::new(smem.board());
     let mut ring = Ring::<STAGES>::new();
-    let once = tma::evict_first();
     loop {
         // SAFETY: the warp is converged here.
         let work = unsafe { ScaledWork::take(&mut inbox, lane) };
@@ -27,8 +26,7 @@ pub(super) unsafe fn weights(args: &Args, smem: Shared, lane: u32) {
                     let full = smem.weights_full(slot);
                     mbarrier::arrive_expect(full, WEIGHT_BYTES);
                     let corner = [kb * TILE_K, column, work.expert];
-                    let policy = work.alone.then_some(once);
-                    tma::load_3d_by(policy, smem.weights(slot), args.weights, corner, full);
+                    tma::load_3d(smem.weights(slot), args.weights, corner, full);
                 }
             }
             ring.advance();
