@@ -1,14 +1,15 @@
 //! A table of kernels that do not exist, for tests of what follows from a table, whatever is shipped.
 
 use crate::abi::{
-    Arch, ElementType, Mxfp8GemmParams, Mxfp8QuantParams, Op, Variant, mxfp8_gemm, mxfp8_quant,
+    Arch, ElementType, MAPS, Mxfp8GemmParams, Mxfp8QuantParams, Op, Variant, mxfp8_gemm,
+    mxfp8_quant,
 };
 
 const fn gemm(
     symbol: &'static str,
     arch: Arch,
     output: ElementType,
-    box_rows: [u32; 3],
+    box_rows: [u32; MAPS],
 ) -> Variant {
     Variant {
         symbol,
@@ -40,7 +41,7 @@ const fn quant(symbol: &'static str, arch: Arch, input: ElementType) -> Variant 
         output: ElementType::E4m3,
         more_rows_than: 0,
         tile: [128, 1, mxfp8_quant::TILE_K],
-        box_rows: [0; 3],
+        box_rows: [0; MAPS],
         stages: 1,
         cluster: 1,
         threads: mxfp8_quant::THREADS,
@@ -53,9 +54,9 @@ const fn quant(symbol: &'static str, arch: Arch, input: ElementType) -> Variant 
 
 /// The table.
 pub(crate) static VARIANTS: [Variant; 6] = [
-    gemm("gemm_90_bf16", Arch::Sm90a, ElementType::Bf16, [64, 8, 128]),
-    gemm("gemm_100_bf16", Arch::Sm100f, ElementType::Bf16, [128, 0, 128]),
-    gemm("gemm_100_f16", Arch::Sm100f, ElementType::F16, [128, 0, 128]),
+    gemm("gemm_90_bf16", Arch::Sm90a, ElementType::Bf16, [64, 8, 0, 0, 128]),
+    gemm("gemm_100_bf16", Arch::Sm100f, ElementType::Bf16, [128, 0, 0, 0, 128]),
+    gemm("gemm_100_f16", Arch::Sm100f, ElementType::F16, [128, 0, 0, 0, 128]),
     quant("quant_90_bf16", Arch::Sm90a, ElementType::Bf16),
     quant("quant_90_f16", Arch::Sm90a, ElementType::F16),
     quant("quant_100_bf16", Arch::Sm100f, ElementType::Bf16),

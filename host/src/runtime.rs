@@ -1,6 +1,6 @@
 //! Launches: stream-ordered, without allocation, waiting or module loading, and safe inside a capture.
 
-use crate::abi::TensorMap;
+use crate::abi::{MAPS, TensorMap};
 use crate::device::{Device, Kernel};
 use crate::driver::{Driver, FunctionAttributes, LaunchSpec, Stream};
 use crate::error::Result;
@@ -32,7 +32,7 @@ pub struct Prepared<O = Fp8GroupedMm> {
 
 /// The tensor maps of the last launch and the addresses they were made for, so that a service that launches
 /// on the same buffers encodes them once. Encoding depends on nothing else: the shapes are the plan's.
-type MapCache = Arc<Mutex<Option<([u64; 2], [TensorMap; 3])>>>;
+type MapCache = Arc<Mutex<Option<([u64; 2], [TensorMap; MAPS])>>>;
 
 impl<O> Prepared<O> {
     pub(crate) fn new(device: Device, plan: Plan<O>, kernel: Kernel) -> Self {
@@ -98,7 +98,7 @@ pub(crate) fn launch<O: Operation>(
     }
     let maps = match problem.operands(tensors) {
         Some(operands) => encoded_maps(driver, &operands, variant.box_rows, cache)?,
-        None => [TensorMap::EMPTY; 3],
+        None => [TensorMap::EMPTY; MAPS],
     };
     let params = problem.params(maps, tensors);
     let spec = LaunchSpec {
@@ -118,9 +118,9 @@ pub(crate) fn launch<O: Operation>(
 fn encoded_maps(
     driver: &dyn Driver,
     operands: &Operands,
-    box_rows: [u32; 3],
+    box_rows: [u32; MAPS],
     cache: Option<&MapCache>,
-) -> Result<[TensorMap; 3]> {
+) -> Result<[TensorMap; MAPS]> {
     let addresses = operands.addresses();
     // A thread that finds the cache in use encodes for itself rather than wait.
     let mut cached = cache.and_then(|cache| cache.try_lock().ok());
@@ -129,7 +129,7 @@ fn encoded_maps(
     {
         return Ok(*maps);
     }
-    let mut maps = [TensorMap::EMPTY; 3];
+    let mut maps = [TensorMap::EMPTY; MAPS];
     for (map, spec) in maps.iter_mut().zip(operands.maps(box_rows)) {
         if let Some(spec) = spec {
             *map = driver.encode_tensor_map(&spec)?;

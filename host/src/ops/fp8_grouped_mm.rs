@@ -2,7 +2,9 @@
 
 use super::gemm::{Operands, Shape};
 use super::{Operation, Parameter, Work, checked_tensors, limits};
-use crate::abi::{ElementType, Fp8BlockParams, Op, SCALE_BLOCK, TensorMap, Variant, fp8_block};
+use crate::abi::{
+    ElementType, Fp8BlockParams, MAPS, Op, SCALE_BLOCK, TensorMap, Variant, fp8_block,
+};
 use crate::device::DeviceInfo;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -214,11 +216,10 @@ impl Operation for Fp8GroupedMm {
         Some(Operands { a, b, shape: self.shape() })
     }
 
-    fn params(&self, maps: [TensorMap; 3], tensors: &Self::Tensors<'_>) -> Fp8BlockParams {
-        let [tokens, tokens_small, weights] = maps;
+    fn params(&self, maps: [TensorMap; MAPS], tensors: &Self::Tensors<'_>) -> Fp8BlockParams {
+        let [tokens @ .., weights] = maps;
         Fp8BlockParams {
             tokens,
-            tokens_small,
             weights,
             scales_a: tensors.scales_a.address(),
             scales_b: tensors.scales_b.address(),
@@ -240,7 +241,7 @@ unsafe impl Parameter for Fp8BlockParams {}
 
 const _: () = assert!(
     size_of::<Fp8BlockParams>()
-        == 3 * size_of::<TensorMap>() + 6 * size_of::<u64>() + 4 * size_of::<u32>()
+        == MAPS * size_of::<TensorMap>() + 6 * size_of::<u64>() + 4 * size_of::<u32>()
 );
 
 #[cfg(test)]

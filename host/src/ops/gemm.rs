@@ -2,7 +2,7 @@
 
 use super::Work;
 use super::limits::row_tiles;
-use crate::abi::{ElementType, Variant};
+use crate::abi::{ElementType, MAPS, Variant};
 use crate::driver::{L2Promotion, OutOfBounds, Swizzle, TensorMapSpec};
 use crate::tensor::Dims;
 
@@ -34,8 +34,8 @@ impl Operands {
         [self.a, self.b]
     }
 
-    /// The activations, the same in a smaller box, the weights; `None` where a kernel has no use for one.
-    pub(crate) fn maps(&self, box_rows: [u32; 3]) -> [Option<TensorMapSpec>; 3] {
+    /// The activations in up to four boxes, then the weights; `None` where a kernel has no use for one.
+    pub(crate) fn maps(&self, box_rows: [u32; MAPS]) -> [Option<TensorMapSpec>; MAPS] {
         let Self { a, b, shape: Shape { rows, experts, n, k } } = *self;
         let map = |address, dims: &[u64], strides: &[u64], box_dims: &[u64]| TensorMapSpec {
             element: ElementType::U8,
@@ -53,8 +53,9 @@ impl Operands {
             map(b, &[k, n, experts], &[k, k.saturating_mul(n)], &[BOX_BYTES, box_rows, 1])
         };
         let used = |rows: u32| (rows != 0).then_some(u64::from(rows));
-        let [large, small, columns] = box_rows.map(used);
-        [large.map(tokens), small.map(tokens), columns.map(weights)]
+        let [a, b, c, d, columns] = box_rows.map(used);
+        let [a, b, c, d] = [a, b, c, d].map(|rows| rows.map(tokens));
+        [a, b, c, d, columns.map(weights)]
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) use limits::{rows_and_experts, scale_rows, side, size};
 pub use mxfp8_grouped_mm::{Mxfp8GroupedMm, Mxfp8GroupedMmTensors};
 pub use mxfp8_grouped_quant::{Mxfp8GroupedQuant, Mxfp8GroupedQuantTensors};
 
-use crate::abi::{ElementType, Op, TensorMap, Variant};
+use crate::abi::{ElementType, MAPS, Op, TensorMap, Variant};
 use crate::error::Result;
 use crate::tensor::Inspection;
 use std::fmt::Debug;
@@ -101,7 +101,7 @@ pub trait Operation: sealed::Sealed + Copy + Eq + Hash + Debug + Send + Sync + '
 
     /// The parameter of a launch. The problem is valid, and so are the tensors.
     #[doc(hidden)]
-    fn params(&self, maps: [TensorMap; 3], tensors: &Self::Tensors<'_>) -> Self::Params;
+    fn params(&self, maps: [TensorMap; MAPS], tensors: &Self::Tensors<'_>) -> Self::Params;
 }
 
 /// The most work that disjoint groups can make for a kernel.

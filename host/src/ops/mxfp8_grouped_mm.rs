@@ -2,7 +2,9 @@
 
 use super::gemm::{Operands, Shape};
 use super::{Operation, Parameter, Work, checked_tensors, limits};
-use crate::abi::{ElementType, Mxfp8GemmParams, Op, TensorMap, Variant, mxfp8_gemm, scale_atoms};
+use crate::abi::{
+    ElementType, MAPS, Mxfp8GemmParams, Op, TensorMap, Variant, mxfp8_gemm, scale_atoms,
+};
 use crate::device::DeviceInfo;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -232,8 +234,8 @@ impl Operation for Mxfp8GroupedMm {
         Some(Operands { a, b, shape: self.shape() })
     }
 
-    fn params(&self, maps: [TensorMap; 3], tensors: &Self::Tensors<'_>) -> Mxfp8GemmParams {
-        let [tokens, tokens_small, weights] = maps;
+    fn params(&self, maps: [TensorMap; MAPS], tensors: &Self::Tensors<'_>) -> Mxfp8GemmParams {
+        let [tokens, tokens_small, _, _, weights] = maps;
         Mxfp8GemmParams {
             tokens,
             tokens_small,

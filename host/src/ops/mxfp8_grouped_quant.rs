@@ -3,7 +3,8 @@
 use super::gemm::Operands;
 use super::{Operation, Parameter, Work, checked_tensors, limits};
 use crate::abi::{
-    ElementType, Mxfp8QuantParams, Op, ScaleRule, TensorMap, Variant, mxfp8_quant, scale_atoms,
+    ElementType, MAPS, Mxfp8QuantParams, Op, ScaleRule, TensorMap, Variant, mxfp8_quant,
+    scale_atoms,
 };
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
@@ -237,7 +238,7 @@ impl Operation for Mxfp8GroupedQuant {
         None
     }
 
-    fn params(&self, _: [TensorMap; 3], tensors: &Self::Tensors<'_>) -> Mxfp8QuantParams {
+    fn params(&self, _: [TensorMap; MAPS], tensors: &Self::Tensors<'_>) -> Mxfp8QuantParams {
         Mxfp8QuantParams {
             input: tensors.input.address(),
             codes: tensors.quant_output.address(),

@@ -18,21 +18,22 @@ pub const SCALE_CHUNK: u32 = 4;
 pub const SCALE_STAGES: u32 = 4;
 /// CTAs of a cluster. They take neighbouring column blocks of the same rows and share their tokens.
 pub const CLUSTER: u32 = 2;
-/// Rows of the larger activation box. One box fills half a tile.
-pub const TOKEN_BOX_ROWS: u32 = 64;
-/// Rows of the smaller activation box: one 128-byte swizzle atom, for experts with few rows.
-pub const TOKEN_BOX_ROWS_SMALL: u32 = 8;
+/// Rows of the activation boxes: a tile of few rows takes its tokens in one box. The largest fills half a tile of many.
+pub const TOKEN_BOX_ROWS: [u32; 4] = [8, 16, 32, 64];
+/// Rows of all boxes, as [`super::Variant::box_rows`] wants them.
+pub const BOX_ROWS: [u32; 5] = {
+    let [a, b, c, d] = TOKEN_BOX_ROWS;
+    [a, b, c, d, TILE]
+};
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
-pub const SMEM_BYTES: u32 = 223_584;
+pub const SMEM_BYTES: u32 = 223_608;
 
 /// The one parameter of the kernel, passed by value. Pointers are device addresses.
 #[repr(C, align(16))]
 #[derive(Clone, Copy, Debug)]
 pub struct Fp8BlockParams {
-    /// Activations `[rows, k]` e4m3, box of [`TOKEN_BOX_ROWS`] x 128 bytes, 128-byte swizzle.
-    pub tokens: TensorMap,
-    /// The same activations, box of [`TOKEN_BOX_ROWS_SMALL`] x 128 bytes, 128-byte swizzle.
-    pub tokens_small: TensorMap,
+    /// Activations `[rows, k]` e4m3, boxes of each of [`TOKEN_BOX_ROWS`] x 128 bytes, 128-byte swizzle.
+    pub tokens: [TensorMap; 4],
     /// Weights `[experts, n, k]` e4m3 (rank 3), box of 1 x [`TILE`] x 128 bytes, 128-byte swizzle.
     pub weights: TensorMap,
     /// Activation scales `[rows, k / 128]` f32.
@@ -59,11 +60,10 @@ pub struct Fp8BlockParams {
 
 const _: () = {
     use core::mem::{align_of, offset_of, size_of};
-    assert!(size_of::<Fp8BlockParams>() == 3 * 128 + 6 * 8 + 4 * 4);
+    assert!(size_of::<Fp8BlockParams>() == 5 * 128 + 6 * 8 + 4 * 4);
     assert!(align_of::<Fp8BlockParams>() == 16);
     assert!(offset_of!(Fp8BlockParams, tokens) == 0);
-    assert!(offset_of!(Fp8BlockParams, tokens_small) == 128);
-    assert!(offset_of!(Fp8BlockParams, weights) == 256);
-    assert!(offset_of!(Fp8BlockParams, scales_a) == 384);
-    assert!(offset_of!(Fp8BlockParams, rows) == 432);
+    assert!(offset_of!(Fp8BlockParams, weights) == 512);
+    assert!(offset_of!(Fp8BlockParams, scales_a) == 640);
+    assert!(offset_of!(Fp8BlockParams, rows) == 688);
 };

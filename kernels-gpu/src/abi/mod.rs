@@ -19,13 +19,13 @@ pub use fp8_block::Fp8BlockParams;
 pub use groups::{Group, GroupStatus, Problem, ScaledGroup, ScaledProblem};
 pub use mxfp8_gemm::Mxfp8GemmParams;
 pub use mxfp8_quant::{Mxfp8QuantParams, ScaleRule};
-pub use tensor_map::TensorMap;
+pub use tensor_map::{MAPS, TensorMap};
 pub use tensor_probe::{ProbeStep, TensorProbeParams};
 pub use variant::{Arch, ElementType, Op, VARIANTS, Variant};
 
 /// Version of this contract. It is stamped into every PTX module as the global `EXPERT_GEMM_ABI`,
 /// and the host refuses a module that carries another one.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Edge of a weight-scale block and width of an activation-scale group, in elements.
 pub const SCALE_BLOCK: u32 = 128;

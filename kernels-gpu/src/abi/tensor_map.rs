@@ -12,6 +12,9 @@ pub struct TensorMap {
     pub bytes: [u8; 128],
 }
 
+/// Tensor maps that a kernel takes at most.
+pub const MAPS: usize = 5;
+
 impl TensorMap {
     /// A map that describes nothing; to be overwritten before use.
     pub const EMPTY: Self = Self { bytes: [0; 128] };

@@ -1,8 +1,8 @@
 //! The one table of kernels. Host, xtask, tests and benches read it; nobody keeps a second list.
 
 use super::{
-    bulk_read, fp8_block, mxfp8_gemm, mxfp8_gemm_sm90, mxfp8_gemm_sm100, mxfp8_gemm_sm100_pair,
-    mxfp8_quant, scale_atoms, tensor_probe,
+    MAPS, bulk_read, fp8_block, mxfp8_gemm, mxfp8_gemm_sm90, mxfp8_gemm_sm100,
+    mxfp8_gemm_sm100_pair, mxfp8_quant, scale_atoms, tensor_probe,
 };
 
 /// A GPU family that one PTX text serves.
@@ -126,8 +126,8 @@ pub struct Variant {
     pub more_rows_than: u32,
     /// Tile of activations x weights x reduction, in elements (a probe: bytes of one copy).
     pub tile: [u32; 3],
-    /// Rows of the boxes of the tensor maps: activations, the same in a smaller box, weights. 0 for none.
-    pub box_rows: [u32; 3],
+    /// Rows of the boxes of the tensor maps: activations in up to four boxes, then weights. 0 for none.
+    pub box_rows: [u32; MAPS],
     /// Stages of the shared-memory ring.
     pub stages: u32,
     /// CTAs of a cluster (`.reqnctapercluster` of the entry); a grid is a multiple of it.
@@ -154,7 +154,7 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
         output,
         more_rows_than: 0,
         tile: [fp8_block::TILE, fp8_block::TILE, fp8_block::TILE_K],
-        box_rows: [fp8_block::TOKEN_BOX_ROWS, fp8_block::TOKEN_BOX_ROWS_SMALL, fp8_block::TILE],
+        box_rows: fp8_block::BOX_ROWS,
         stages: fp8_block::STAGES,
         cluster: fp8_block::CLUSTER,
         threads: fp8_block::THREADS,
@@ -177,7 +177,7 @@ const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
         output,
         more_rows_than: 0,
         tile: [TILE_TOKENS, TILE_COLUMNS, TILE_K],
-        box_rows: [0, 0, TILE_COLUMNS],
+        box_rows: [0, 0, 0, 0, TILE_COLUMNS],
         stages: STAGES,
         cluster: 1,
         threads: THREADS,
@@ -202,7 +202,7 @@ const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant 
         output,
         more_rows_than: 0,
         tile: [MAX_TOKENS, TILE_N, TILE_K],
-        box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, TILE_N],
+        box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, 0, 0, TILE_N],
         stages: STAGES,
         cluster: CLUSTER,
         threads: THREADS,
@@ -223,7 +223,7 @@ const fn mxfp8_gemm_sm100_pair(symbol: &'static str, output: ElementType) -> Var
         module: "mxfp8_gemm_sm100_pair",
         more_rows_than: MORE_ROWS_THAN,
         tile: [MAX_TOKENS, mxfp8_gemm::TILE_N, mxfp8_gemm::TILE_K],
-        box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, mxfp8_gemm::TILE_N],
+        box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, 0, 0, mxfp8_gemm::TILE_N],
         stages: STAGES,
         cluster: CLUSTER,
         threads: THREADS,
@@ -247,7 +247,7 @@ const fn mxfp8_quant(
         output: ElementType::E4m3,
         more_rows_than: 0,
         tile: [scale_atoms::ROWS, 1, mxfp8_quant::TILE_K],
-        box_rows: [0; 3],
+        box_rows: [0; MAPS],
         stages: 1,
         cluster: 1,
         threads: mxfp8_quant::THREADS,
@@ -268,7 +268,7 @@ const BULK_READ_SM90: Variant = Variant {
     output: ElementType::U8,
     more_rows_than: 0,
     tile: [bulk_read::CHUNK_BYTES, 1, 1],
-    box_rows: [0; 3],
+    box_rows: [0; MAPS],
     stages: bulk_read::STAGES,
     cluster: 1,
     threads: bulk_read::THREADS,
@@ -288,7 +288,7 @@ const fn tensor_probe_sm100(symbol: &'static str, cluster: u32) -> Variant {
         input: ElementType::U32,
         output: ElementType::U32,
         tile: [tensor_probe::LANES, tensor_probe::COLUMNS, 1],
-        box_rows: [0; 3],
+        box_rows: [0; MAPS],
         stages: 1,
         more_rows_than: 0,
         cluster,

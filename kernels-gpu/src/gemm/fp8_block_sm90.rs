@@ -4,7 +4,7 @@
 //!
 //! | operand | type | shape, row-major | read or written by |
 //! | --- | --- | --- | --- |
-//! | tokens `a` | e4m3 | `[rows, K]`, packed by expert | TMA, boxes of 64 or 8 rows x 128 bytes |
+//! | tokens `a` | e4m3 | `[rows, K]`, packed by expert | TMA, boxes of 8, 16, 32 or 64 rows x 128 bytes |
 //! | weights `b` | e4m3 | `[experts, N, K]` | TMA, boxes of 128 rows x 128 bytes |
 //! | `sa` | f32 | `[rows, K / 128]` | asynchronous copies of 4 K blocks a row |
 //! | `sb` | f32 | `[experts, N / 128, K / 128]` | the same |
@@ -42,15 +42,20 @@
 //!    a row, they were the brake: 1728 us instead of 1484 for 8 experts x 4096 rows, 4096x7168, on an H200.
 //! 7. **Weights that one tile multiplies are the first to leave L2**, and no copy fetches a neighbour's line: the tensor
 //!    maps ask for no promotion. Together 4 to 9 % of decode.
+//! 8. **The first weights are asked for before the group tables are read**, by a guess (see `ahead`).
+//! 9. **No memory barrier of the whole GPU**: the cluster meets without one, and nobody waits for it at the end. A CTA
+//!    leaves when the other one is done with its slots, which the warp of the tensor copies awaits.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 
+mod ahead;
 mod columns;
 mod load;
 mod math;
 mod rows;
 
-use crate::abi::{Fp8BlockParams, Problem, SCALE_BLOCK, fp8_block::*};
+use self::ahead::Ahead;
+use crate::abi::{Fp8BlockParams, Problem, SCALE_BLOCK, TensorMap, fp8_block::*};
 use crate::ptx::tma::{self, MapAddress};
 use crate::ptx::{Smem, ldst, mbarrier, sreg, sync, warp};
 use crate::tile::fragment;
@@ -60,13 +65,14 @@ use crate::tile::work::{self, Board, Outbox};
 use core::mem::offset_of;
 
 const _: () = assert!(TILE_K == SCALE_BLOCK && TILE == SCALE_BLOCK);
-const _: () =
-    assert!(TILE.is_multiple_of(CLUSTER * TOKEN_BOX_ROWS) && TOKEN_BOX_ROWS_SMALL * TILE_K == 1024);
+const _: () = assert!(TILE == CLUSTER * TOKEN_BOX_ROWS[3] && SWAP_ROWS == TOKEN_BOX_ROWS[3]);
 
 /// Threads of a warpgroup.
 const WARPGROUP: u32 = 128;
 /// Warpgroups 0 and 1 multiply; the warps of warpgroup 2 serve them.
 const MATH_WARPS: u32 = 8;
+/// The warp of the tensor copies.
+const LOADING_WARP: u32 = MATH_WARPS;
 /// Registers per thread after the warpgroups have settled: 2 x 128 x 232 + 128 x 40 <= 65,536.
 const MATH_REGISTERS: u32 = 232;
 const SERVICE_REGISTERS: u32 = 40;
@@ -103,14 +109,15 @@ const SCALES_FULL: u32 = TILE_FREE + STAGES * 8;
 const SCALES_FREE: u32 = SCALES_FULL + SCALE_STAGES * 8;
 const WORK_POSTED: u32 = SCALES_FREE + SCALE_STAGES * 8;
 const WORK_TAKEN: u32 = WORK_POSTED + work::DEPTH * 8;
-const END: u32 = WORK_TAKEN + work::DEPTH * 8;
+const AHEAD: u32 = WORK_TAKEN + work::DEPTH * 8;
+const END: u32 = AHEAD + ahead::BLOCKS * 8;
 const _: () = assert!(END == SMEM_BYTES && WORK.is_multiple_of(16));
 
 /// The kernel's parameter in registers, with the addresses of its tensor maps.
 #[derive(Clone, Copy)]
 pub(crate) struct Args {
+    /// The first of four, by rows of their boxes.
     tokens: MapAddress,
-    tokens_small: MapAddress,
     weights: MapAddress,
     scales_a: u64,
     scales_b: u64,
@@ -126,7 +133,6 @@ impl Args {
     pub(crate) fn new(p: &Fp8BlockParams, base: u64) -> Self {
         Self {
             tokens: MapAddress(base + offset_of!(Fp8BlockParams, tokens) as u64),
-            tokens_small: MapAddress(base + offset_of!(Fp8BlockParams, tokens_small) as u64),
             weights: MapAddress(base + offset_of!(Fp8BlockParams, weights) as u64),
             scales_a: p.scales_a,
             scales_b: p.scales_b,
@@ -140,6 +146,13 @@ impl Args {
                 problem: Problem { rows: p.rows, n: p.n, k: p.k },
             },
         }
+    }
+
+    /// The map of the tokens in boxes of `rows`, one of [`TOKEN_BOX_ROWS`].
+    #[inline(always)]
+    fn tokens_in_boxes_of(&self, rows: u32) -> MapAddress {
+        let index = rows.trailing_zeros() - TOKEN_BOX_ROWS[0].trailing_zeros();
+        MapAddress(self.tokens.0 + u64::from(index * size_of::<TensorMap>() as u32))
     }
 
     /// Number of column blocks of the output.
@@ -184,6 +197,11 @@ impl Shared {
     fn tile_free(self, slot: u32) -> Smem {
         self.0.at(TILE_FREE + slot * 8)
     }
+    /// One arrival by the copies ahead, with their bytes.
+    #[inline(always)]
+    fn ahead(self, slot: u32) -> Smem {
+        self.0.at(AHEAD + slot * 8)
+    }
     /// One arrival by each lane of the scale copies.
     #[inline(always)]
     fn scales_full(self, chunk: u32) -> Smem {
@@ -212,16 +230,17 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
     // SAFETY: the barriers are initialised once, before the CTA's barrier and so before any use; every
     // branch below is uniform for the warps that take it, and the register budgets for the warpgroups.
     unsafe {
-        if thread == 0 {
-            tma::prefetch_map(args.tokens);
-            tma::prefetch_map(args.tokens_small);
-            tma::prefetch_map(args.weights);
-            init_barriers(smem);
-        }
-        sync::cluster_sync();
-
         let warp = warp::broadcast(thread / 32, 0);
         let lane = thread % 32;
+        if warp == LOADING_WARP && warp::elect() {
+            Ahead::guess(args).start(args, smem);
+            for span in TOKEN_BOX_ROWS {
+                tma::prefetch_map(args.tokens_in_boxes_of(span));
+            }
+            init_barriers(smem);
+        }
+        sync::cluster_meet();
+
         if warp < MATH_WARPS {
             warp::raise_registers::<MATH_REGISTERS>();
             math::multiply_tiles::<O>(args, smem, warp, lane);
@@ -241,9 +260,6 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                 }
             }
         }
-        // No CTA leaves while another may still copy into it or arrive on its barriers.
-        warp::sync();
-        sync::cluster_sync();
     }
 }
 
@@ -262,7 +278,7 @@ unsafe fn init_barriers(smem: Shared) {
         }
         smem.board().init(READING_WARPS);
         sync::fence_mbarrier_init();
-        sync::fence_proxy_async();
+        sync::fence_proxy_async_shared();
     }
 }
 

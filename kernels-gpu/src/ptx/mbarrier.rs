@@ -55,6 +55,16 @@ pub(crate) unsafe fn arrive_expect(barrier: Smem, bytes: u32) {
     }
 }
 
+/// Executed by: any thread. Makes the phase wait for `bytes` more of asynchronous copies; it still lacks an arrival.
+#[inline(always)]
+pub(crate) unsafe fn expect(barrier: Smem, bytes: u32) {
+    // SAFETY: `barrier` is initialised, by contract.
+    unsafe {
+        asm!("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [{barrier}], {bytes};",
+            barrier = in(reg32) barrier.0, bytes = in(reg32) bytes, options(nostack));
+    }
+}
+
 /// Executed by: any thread. Returns when the phase of this parity is the one just completed.
 ///
 /// A fresh barrier answers parity 1 at once: producers start there.

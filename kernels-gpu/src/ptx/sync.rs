@@ -5,6 +5,8 @@ use core::arch::asm;
 unsafe extern "C" {
     #[link_name = "llvm.nvvm.barrier.cluster.arrive.aligned"]
     fn barrier_cluster_arrive_aligned();
+    #[link_name = "llvm.nvvm.barrier.cluster.arrive.relaxed.aligned"]
+    fn barrier_cluster_arrive_relaxed_aligned();
     #[link_name = "llvm.nvvm.barrier.cluster.wait.aligned"]
     fn barrier_cluster_wait_aligned();
     #[link_name = "llvm.nvvm.fence.proxy.async"]
@@ -24,6 +26,19 @@ pub(crate) unsafe fn cluster_sync() {
     // SAFETY: every thread of the cluster calls it, by contract.
     unsafe {
         barrier_cluster_arrive_aligned();
+        barrier_cluster_wait_aligned();
+    }
+}
+
+/// Executed by: every thread of the cluster, each warp converged. As [`cluster_sync`], but of what threads did before it
+/// orders only what they published by [`fence_mbarrier_init`].
+///
+/// NOTE(measured): the ordering of [`cluster_sync`] compiles to a memory barrier of the whole GPU.
+#[inline(always)]
+pub(crate) unsafe fn cluster_meet() {
+    // SAFETY: every thread of the cluster calls it, by contract.
+    unsafe {
+        barrier_cluster_arrive_relaxed_aligned();
         barrier_cluster_wait_aligned();
     }
 }

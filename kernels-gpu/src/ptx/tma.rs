@@ -75,10 +75,10 @@ pub(crate) fn evict_first() -> CachePolicy {
     CachePolicy(policy)
 }
 
-/// Executed by: one thread. As [`load_3d`], under a policy of the second-level cache if there is one.
+/// Executed by: one thread. As [`load_3d`], under a policy of the second-level cache.
 #[inline(always)]
 pub(crate) unsafe fn load_3d_by(
-    policy: Option<CachePolicy>,
+    policy: CachePolicy,
     target: Smem,
     map: MapAddress,
     [x, y, z]: [u32; 3],
@@ -86,7 +86,6 @@ pub(crate) unsafe fn load_3d_by(
 ) {
     // SAFETY: the box fits `target`, and `barrier` expects its bytes, by contract.
     unsafe {
-        let Some(policy) = policy else { return load_3d(target, map, [x, y, z], barrier) };
         asm!(
             "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [{target}], [{map}, {{{x}, {y}, {z}}}], [{barrier}], {policy};",
             target = in(reg32) target.0, map = in(reg64) map.0, x = in(reg32) x, y = in(reg32) y,

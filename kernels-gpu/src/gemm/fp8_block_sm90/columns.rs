@@ -30,6 +30,8 @@ impl Math<'_> {
                 let mut scale_a = self.smem.scales_a(chunk).at(column);
                 let mut scale_b = self.smem.scales_b(chunk);
                 for _ in 0..blocks {
+                    // Before the wait for the tile, or they would stand between the multiplications.
+                    let scales = column_scales::<R>(scale_a, scale_b);
                     let (slot, parity) = (self.tiles.slot(), self.tiles.parity());
                     let weights = descriptor::k_major_128b(self.smem.weights(slot).at(half).0);
                     let tokens = descriptor::k_major_128b(self.smem.tokens(slot).0);
@@ -37,7 +39,6 @@ impl Math<'_> {
                     wgmma::fence();
                     M::start(&mut block, weights, tokens);
                     wgmma::commit();
-                    let scales = column_scales::<R>(scale_a, scale_b);
                     wgmma::wait::<0>();
                     M::landed(&mut block);
                     self.release_tile(slot);

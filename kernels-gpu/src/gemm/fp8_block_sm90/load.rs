@@ -3,61 +3,116 @@
 use super::*;
 use crate::ptx::cp_async;
 use crate::tile::ring::Ring;
-use crate::tile::work::Inbox;
+use crate::tile::work::{Inbox, Work};
 
-/// Executed by: the warp of the tensor copies; its first lane issues them.
+/// Executed by: the warp of the tensor copies, converged; one lane issues them.
 #[inline(always)]
 pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
     let mut inbox = Inbox::new(smem.board());
     let mut ring = Ring::<STAGES>::new();
+    let ahead = Ahead::guess(args);
     let once = tma::evict_first();
-    loop {
-        // SAFETY: the warp is converged here.
-        let work = unsafe { inbox.take(lane) };
-        if work.rows == 0 {
-            break;
-        }
+    // SAFETY: the warp is converged, and it started the copies ahead.
+    let (mut work, mut there) = unsafe {
+        let first = inbox.take(lane);
+        (first, ahead.settle(smem, first))
+    };
+    while work.rows != 0 {
         let (alone, expert) = work.alone();
-        let span = token_span(work.rows);
-        let box_rows = if span > 32 { TOKEN_BOX_ROWS } else { TOKEN_BOX_ROWS_SMALL };
-        let own_rows = sreg::cta_rank() * (TILE / CLUSTER);
-        for kb in 0..args.k_blocks {
-            if lane == 0 {
-                let (slot, k) = (ring.slot(), kb * TILE_K);
-                let full = smem.tile_full(slot);
-                // SAFETY: the slot is free and holds both boxes; `full` expects exactly their bytes.
-                unsafe {
-                    mbarrier::wait(smem.tile_free(slot), ring.free_parity());
-                    mbarrier::arrive_expect(full, OPERAND_BYTES + span * TILE_K);
-                    let column = [k, work.col_block * TILE, expert];
-                    let weights = smem.weights(slot);
-                    if span == TILE {
-                        tma::load_3d(weights, args.weights, column, full);
-                        let mut row = own_rows;
-                        while row < own_rows + TILE / CLUSTER {
-                            let target = smem.tokens(slot).at(row * TILE_K);
-                            let corner = [k, work.row + row];
-                            tma::load_2d_multicast(target, args.tokens, corner, full, ALL_CTAS);
-                            row += TOKEN_BOX_ROWS;
-                        }
-                    } else {
-                        let policy = alone.then_some(once);
-                        tma::load_3d_by(policy, weights, args.weights, column, full);
-                        // Small experts load only the swizzle atoms that hold their columns.
-                        let map = if span > 32 { args.tokens } else { args.tokens_small };
-                        let mut row = 0;
-                        while row < span {
-                            let target = smem.tokens(slot).at(row * TILE_K);
-                            tma::load_2d(target, map, [k, work.row + row], full);
-                            row += box_rows;
-                        }
-                    }
+        let tokens = Tokens::of(args, work);
+        let once_only = alone && tokens.span < TILE;
+        for kb in 0..there {
+            // SAFETY: the slots are free; the barriers expect exactly the bytes of the copies.
+            unsafe {
+                if warp::elect() {
+                    mbarrier::expect(smem.tile_full(kb), tokens.bytes());
+                    tokens.copy(smem, kb, kb);
                 }
             }
             ring.advance();
         }
-        // SAFETY: the warp converges here.
-        unsafe { warp::sync() }
+        // Late, so that the other slots are being filled meanwhile; they are free only as long as none is handed over.
+        let late = if args.k_blocks < STAGES { args.k_blocks } else { STAGES } - 1;
+        let mut next = Work::END;
+        for kb in there..args.k_blocks {
+            let slot = ring.slot();
+            let full = smem.tile_full(slot);
+            // SAFETY: the slot is free and holds both boxes; `full` expects exactly their bytes.
+            unsafe {
+                if kb == args.k_blocks - 1 {
+                    // Before the wait for the last slot, which hides it.
+                    next = inbox.take(lane);
+                }
+                mbarrier::wait(smem.tile_free(slot), ring.free_parity());
+                if warp::elect() {
+                    mbarrier::arrive_expect(full, OPERAND_BYTES + tokens.bytes());
+                    let corner = [kb * TILE_K, work.col_block * TILE, expert];
+                    if once_only {
+                        tma::load_3d_by(once, smem.weights(slot), args.weights, corner, full);
+                    } else {
+                        tma::load_3d(smem.weights(slot), args.weights, corner, full);
+                    }
+                    tokens.copy(smem, slot, kb);
+                }
+                if kb == late {
+                    ahead.hand_over(smem, there);
+                }
+            }
+            ring.advance();
+        }
+        work = next;
+        there = 0;
+    }
+    // No CTA leaves while the other one may copy into it or arrive on its barriers: both have left every slot.
+    for _ in 0..STAGES {
+        // SAFETY: the barrier is initialised; a slot that was never filled counts as left.
+        unsafe { mbarrier::wait(smem.tile_free(ring.slot()), ring.free_parity()) }
+        ring.advance();
+    }
+}
+
+/// How the tokens of a tile are copied: all rows of a small one in one box, and of a large one the half that this CTA
+/// copies for both.
+#[derive(Clone, Copy)]
+struct Tokens {
+    map: MapAddress,
+    /// First packed row, and the first one's row in a slot.
+    row: u32,
+    slot_row: u32,
+    /// Rows that arrive in each slot.
+    span: u32,
+}
+
+impl Tokens {
+    #[inline(always)]
+    fn of(args: &Args, work: Work) -> Self {
+        let span = token_span(work.rows);
+        let half = TILE / CLUSTER;
+        let slot_row = if span == TILE { sreg::cta_rank() * half } else { 0 };
+        let map = args.tokens_in_boxes_of(if span == TILE { half } else { span });
+        Self { map, row: work.row + slot_row, slot_row, span }
+    }
+
+    /// Bytes that arrive in each slot.
+    #[inline(always)]
+    fn bytes(self) -> u32 {
+        self.span * TILE_K
+    }
+
+    /// Executed by: one thread. Copies block `kb` to `slot`.
+    #[inline(always)]
+    unsafe fn copy(self, smem: Shared, slot: u32, kb: u32) {
+        let target = smem.tokens(slot).at(self.slot_row * TILE_K);
+        let corner = [kb * TILE_K, self.row];
+        let full = smem.tile_full(slot);
+        // SAFETY: the slot is free in all CTAs that the copy reaches, and their barriers expect its bytes, by contract.
+        unsafe {
+            if self.span == TILE {
+                tma::load_2d_multicast(target, self.map, corner, full, ALL_CTAS);
+            } else {
+                tma::load_2d(target, self.map, corner, full);
+            }
+        }
     }
 }
 
