@@ -23,6 +23,9 @@ pub struct Mbarrier {
     pub init: Epoch,
     /// Whether `fence.mbarrier_init` followed it.
     pub published: bool,
+    /// Phase of the cluster's barrier at which the thread that published it arrived first. Who has waited for that phase
+    /// sees the initialisation, even if the arrival was relaxed.
+    pub met: Option<u32>,
     /// What the arrivals of the present phase release, on top of earlier phases.
     pub gathering: Clock,
     /// What the completed phases released.
@@ -46,12 +49,18 @@ impl Mbarrier {
             actor,
             init,
             published: false,
+            met: None,
             gathering: Clock::default(),
             completed: Clock::default(),
             gathering_proxy: Clock::default(),
             completed_proxy: Clock::default(),
             track: None,
         }
+    }
+
+    /// Whether a thread that has waited for `phases` of the cluster's barrier sees the initialisation for that.
+    pub fn met_by(&self, phases: u32) -> bool {
+        self.met.is_some_and(|met| met < phases)
     }
 
     /// The barrier with a timeline, which begins here.

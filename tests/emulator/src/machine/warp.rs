@@ -58,6 +58,8 @@ pub(crate) struct Warp {
     pub(crate) gave_up: u32,
     /// Generation of the cluster's barrier that each lane has arrived at.
     pub(crate) cluster_arrived: [Option<u32>; 32],
+    /// Phases of the cluster's barrier that each lane has waited for.
+    pub(crate) cluster_met: [u32; 32],
     /// The register counts that `setmaxnreg` gave it.
     pub(crate) budgets: Vec<u32>,
     // ---- wgmma
@@ -101,6 +103,7 @@ impl Warp {
             copy_groups: vec![Vec::new(); 32],
             named_passed: false,
             cluster_arrived: [None; 32],
+            cluster_met: [0; 32],
             gave_up: 0,
             budgets: Vec::new(),
             sequence: 0,
