@@ -254,7 +254,7 @@ impl Cluster<'_> {
             self.touch(w, lane, cta, line);
             self.in_shared(signals, barrier, 8, line, "signal of a copy")?;
             self.touch(w, lane, signals, line);
-            self.check_target(w, signals, barrier as u32, &view, line)?;
+            self.check_target(w, lane, (signals, barrier as u32), line)?;
         }
         let kind = Kind::Bulk { targets, issuer: w, to: at, barrier: barrier as u32, what };
         self.queue(Copy { line, view, kind })
@@ -267,7 +267,13 @@ impl Cluster<'_> {
     }
 
     /// Checks that the asynchronous proxy sees the initialisation of the mbarrier.
-    fn check_target(&mut self, w: usize, cta: usize, at: u32, view: &View, line: u32) -> Step<()> {
+    fn check_target(
+        &mut self,
+        w: usize,
+        lane: usize,
+        (cta, at): (usize, u32),
+        line: u32,
+    ) -> Step<()> {
         let Some(barrier) = self.ctas[cta].barriers.get(&at) else {
             let message = format!("no mbarrier was initialised at {at:#x} of rank {cta}");
             return self.fatal(ReportKind::Barrier, line, message);
@@ -275,14 +281,11 @@ impl Cluster<'_> {
         if !self.env.options.check_races {
             return Ok(());
         }
-        let init = barrier.init;
-        let own = init.actor == view.issuer;
-        if !own && view.time.base.get(init.actor) < init.clock {
+        let (init, warp) = (barrier.init, &self.warps[w]);
+        if !warp.sees(lane, barrier) {
             let message = format!("the mbarrier at {at:#x} may not be initialised yet");
             self.report(ReportKind::Race, vec![line, init.line], message)?;
-        } else if view.time.proxy.get(init.actor) < init.clock
-            || self.warps[w].cta != cta && !barrier.published
-        {
+        } else if !warp.sees_by_proxy(lane, barrier) || warp.cta != cta && !barrier.published {
             let message = format!(
                 "no fence follows the initialisation of the mbarrier at {at:#x}, which a copy uses"
             );

@@ -1,5 +1,6 @@
 //! The mbarrier object (PTX ISA 9.7.13.15).
 
+use super::published::Met;
 use super::timeline::{Event, Track};
 use crate::race::{Clock, Epoch};
 
@@ -23,9 +24,8 @@ pub struct Mbarrier {
     pub init: Epoch,
     /// Whether `fence.mbarrier_init` followed it.
     pub published: bool,
-    /// Phase of the cluster's barrier at which the thread that published it arrived first. Who has waited for that phase
-    /// sees the initialisation, even if the arrival was relaxed.
-    pub met: Option<u32>,
+    /// What a relaxed arrival at the cluster's barrier makes of that.
+    pub(crate) met: Met,
     /// What the arrivals of the present phase release, on top of earlier phases.
     pub gathering: Clock,
     /// What the completed phases released.
@@ -49,18 +49,13 @@ impl Mbarrier {
             actor,
             init,
             published: false,
-            met: None,
+            met: Met::default(),
             gathering: Clock::default(),
             completed: Clock::default(),
             gathering_proxy: Clock::default(),
             completed_proxy: Clock::default(),
             track: None,
         }
-    }
-
-    /// Whether a thread that has waited for `phases` of the cluster's barrier sees the initialisation for that.
-    pub fn met_by(&self, phases: u32) -> bool {
-        self.met.is_some_and(|met| met < phases)
     }
 
     /// The barrier with a timeline, which begins here.

@@ -16,6 +16,7 @@ mod halves;
 mod mbarrier;
 mod mma_sync;
 mod operand;
+mod published;
 mod special;
 mod step;
 mod sync;

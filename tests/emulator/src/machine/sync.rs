@@ -84,10 +84,8 @@ impl Cluster<'_> {
             return self.fatal(ReportKind::Barrier, line, message);
         };
         let init = barrier.init;
-        let own = init.actor == warp.actor + lane as u32;
         if self.env.options.check_races {
-            let seen = warp.time[lane].base.get(init.actor) >= init.clock;
-            if !own && !seen && !barrier.met_by(warp.cluster_met[lane]) {
+            if !warp.sees(lane, barrier) {
                 let message = format!("the mbarrier at {at:#x} may not be initialised yet");
                 self.report(ReportKind::Race, vec![line, init.line], message)?;
             } else if remote && warp.cta != cta && !barrier.published {
@@ -316,12 +314,8 @@ impl Cluster<'_> {
                 for lane in each(lanes) {
                     warp.cluster_arrived[lane] = Some(generation);
                 }
-                let first = warp.actor;
                 for barrier in self.ctas[warp.cta].barriers.values_mut() {
-                    let lane = barrier.init.actor.wrapping_sub(first);
-                    if barrier.published && lane < 32 && lanes & 1 << lane != 0 {
-                        barrier.met.get_or_insert(generation);
-                    }
+                    barrier.meet(warp, lanes, generation);
                 }
                 self.barrier.arrived += lanes.count_ones();
                 self.finish_cluster_barrier();

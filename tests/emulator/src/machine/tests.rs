@@ -221,6 +221,39 @@ fn clusters_reach_each_other() {
 }
 
 #[test]
+fn relaxed_arrivals_publish_initialisations_alone() {
+    let meet = "barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;\n";
+    let far = "mov.u32 %r8, %cluster_ctarank; xor.b32 %r8, %r8, 1; mapa.shared::cluster.u32 %r9, %r2, %r8;\n";
+    let arrive = "@%p0 mbarrier.arrive.shared::cluster.b64 _, [%r9];\n";
+    let init = INIT.replace("bar.sync 0;", meet);
+    // The other warp's wait sees the initialisation, a peer's arrival does, and a copy does.
+    for timing in TIMINGS {
+        let body = format!("{init}{far}{arrive}{WAIT}{meet}");
+        let (_, reports) = run_with(timing, 64, 2, &body);
+        assert!(reports.is_empty(), "{timing:?}: {}", reports[0]);
+    }
+    let copy = COPY.replace("@!%p0 bra WAIT;", "setp.ne.u32 %p1, %r1, 32; @%p1 bra WAIT;");
+    clean(64, &format!("{init}{copy}{WAIT}{READ}"));
+    let no_proxy = init.replace("fence.proxy.async;", "");
+    let kinds = found(64, 1, &format!("{no_proxy}{copy}{WAIT}{READ}"));
+    assert_eq!(kinds, [ReportKind::ProxyFence]);
+    // Without the fence, or with one that comes later, nobody else sees it; and the fence publishes nothing else.
+    let racy = |body: &str| {
+        for timing in TIMINGS {
+            let (_, reports) = run_with(timing, 64, 1, body);
+            assert!(reports.iter().any(|r| r.kind == ReportKind::Race), "{timing:?} {reports:?}");
+        }
+    };
+    let fence = "fence.mbarrier_init.release.cluster;";
+    let arrive = "@%p0 mbarrier.arrive.shared::cta.b64 _, [%r2];\n";
+    let no_fence = init.replace(fence, "");
+    racy(&format!("{no_fence}{arrive}{WAIT}"));
+    racy(&format!("{no_fence}@%p0 {fence}\n{arrive}{WAIT}"));
+    let read = "xor.b32 %r5, %r4, 128; ld.shared.u32 %r6, [%r5]; st.global.u32 [%d2], %r6;";
+    racy(&format!("st.shared.u32 [%r4], %r1;\n{init}{read}"));
+}
+
+#[test]
 fn lane_copies_are_waited_for() {
     let copy = "cp.async.ca.shared.global [%r4], [%d2], 4;";
     clean(32, &format!("{copy} cp.async.wait_all; {READ}"));

@@ -182,8 +182,7 @@ impl Cluster<'_> {
         }
         let (init, published) = (barrier.init, barrier.published);
         let warp = &self.warps[w];
-        let own = init.actor == warp.actor + lane as u32;
-        if !own && warp.time[lane].base.get(init.actor) < init.clock {
+        if !warp.sees(lane, barrier) {
             let message = format!("the mbarrier at {at:#x} may not be initialised yet");
             self.report(ReportKind::Race, vec![line, init.line], message)?;
         } else if warp.cta != cta && !published {
