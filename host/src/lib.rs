@@ -159,6 +159,8 @@
 //! - `EXPERT_GEMM_PTX_DIR`: a folder laid out as `host/ptx` whose modules are used instead of the embedded
 //!   ones; for kernel authors.
 
+// Everything that a user can name says what it is.
+#![deny(missing_docs)]
 // Nothing in this crate may panic; see `Error`.
 #![cfg_attr(
     not(test),
