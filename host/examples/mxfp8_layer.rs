@@ -25,7 +25,7 @@ const INTERMEDIATE: usize = 512;
 const ROWS: [u64; 8] = [41, 0, 130, 7, 64, 1, 35, 22];
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let backend = &Backend::open(std::env::args().any(|argument| argument == "--cpu"), fit);
+    let backend = &Backend::open(std::env::args().any(|argument| argument == "--cpu"), fit)?;
     let tokens = Groups::new(&ROWS);
     let (up, down) = ([2 * INTERMEDIATE, HIDDEN], [HIDDEN, INTERMEDIATE]);
     let (w_up, w_down) = (weights(up, 1), weights(down, 2));

@@ -21,7 +21,16 @@ const ONLY_HARDWARE: [&str; 3] = [
     "every_kernel_loads_within_its_registers",
     "a_module_of_a_future_version",
 ];
-const EXAMPLES: [&str; 3] = ["cudarc", "cust", "dlpack"];
+const EXAMPLES: [(&str, &[&str]); 8] = [
+    ("cudarc", &[]),
+    ("cust", &[]),
+    ("dlpack", &[]),
+    ("grouped_gemm", &[]),
+    ("cuda_graph", &[]),
+    ("mxfp8_layer", &[]),
+    ("moe_layer", &[]),
+    ("moe_layer", &["--mxfp8"]),
+];
 
 /// Lints, tests and documents the features, and runs the examples.
 pub(crate) fn run() -> Result<()> {
@@ -48,10 +57,10 @@ pub(crate) fn run() -> Result<()> {
     doctests.args(["test", "--release", "--doc"]).args(package).arg("interop");
     process::stream(&mut doctests, "examples in the documentation of the adapters")?;
 
-    for example in EXAMPLES {
+    for (example, arguments) in EXAMPLES {
         let mut command = cargo(&folder);
-        command.args(["run", "--release"]).args(package).args(["--example", example]);
-        process::stream(&mut command, example)?;
+        command.args(["run", "--release"]).args(package).args(["--example", example, "--"]);
+        process::stream(command.args(arguments).env("REQUIRE_GPU", "1"), example)?;
     }
 
     let mut doc = cargo(&folder);

@@ -1,5 +1,6 @@
 //! Where a layer runs.
 
+use super::fallback;
 use expert_gemm::{Device, DeviceInfo, GroupStatus, Result};
 
 pub enum Backend {
@@ -8,20 +9,24 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// The first GPU if it is `fit`, unless the CPU is asked for; says which.
-    pub fn open(cpu: bool, fit: impl Fn(&DeviceInfo) -> Result<()>) -> Self {
+    /// The first GPU if it is `fit`, unless the CPU is asked for; says which. `REQUIRE_GPU=1` makes the lack of a GPU an
+    /// error.
+    pub fn open(
+        cpu: bool,
+        fit: impl Fn(&DeviceInfo) -> Result<()>,
+    ) -> std::result::Result<Self, String> {
         if cpu {
             println!("on the CPU, as asked");
-            return Self::Cpu;
+            return Ok(Self::Cpu);
         }
         match Device::open(0).and_then(|device| fit(device.info()).map(|()| device)) {
             Ok(device) => {
                 println!("on {}", device.info());
-                Self::Gpu(device)
+                Ok(Self::Gpu(device))
             }
             Err(reason) => {
-                println!("on the CPU: {reason}");
-                Self::Cpu
+                fallback::to_cpu(&reason)?;
+                Ok(Self::Cpu)
             }
         }
     }

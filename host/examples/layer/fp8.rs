@@ -49,6 +49,15 @@ fn quantise(x: &[bf16], k: usize, rows: usize) -> Fp8 {
     fp8
 }
 
+/// Weights `[N, K]`, of one expert or several, from blocks of 128 x 128.
+pub fn dequantise_blocks(w: &Fp8, k: usize) -> Vec<bf16> {
+    let element = |(at, &code): (usize, &u8)| {
+        let (row, column) = (at / k, at % k);
+        bf16::from_f32(decode(code) * w.scales[row / 128 * (k / 128) + column / 128])
+    };
+    w.codes.iter().enumerate().map(element).collect()
+}
+
 /// The number that a code stands for.
 pub fn decode(code: u8) -> f32 {
     F8E4M3::from_bits(code).to_f32()

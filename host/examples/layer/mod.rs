@@ -5,6 +5,8 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod backend;
+#[path = "../common/fallback.rs"]
+pub mod fallback;
 pub mod fp8;
 pub mod groups;
 pub mod mxfp8;
