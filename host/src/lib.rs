@@ -197,7 +197,7 @@ mod trace;
 pub use cpu::{HostInput, HostMxTensors, HostOutput, HostQuantTensors, HostTensors};
 pub use device::{Device, DeviceInfo, EventHandle, GraphHandle, Kernel, StreamHandle, Version};
 pub use doctor::doctor;
-pub use driver::{Driver, Stream};
+pub use driver::{Driver, MemoryInfo, Stream};
 pub use error::{Error, Result};
 pub use error_kind::ErrorKind;
 pub use expert_gemm_kernels::abi;

@@ -9,6 +9,7 @@
 //! | [`sweep`] | whole problems by tiles, on all cores |
 //! | [`metrics`], [`judge`], [`suite`] | comparison of outputs, with reports that a person can read |
 //! | [`mx`] | the MXFP8 operations: problems, models, judgement |
+//! | [`soak`] | problems that are launched again and again from many threads |
 //! | [`cpu`] | the CPU backend on such problems, and what it promises |
 //! | [`gpu`], [`guarded`] | device access, guard zones, and the rule for skipping without a GPU |
 
@@ -28,6 +29,7 @@ pub mod quantise;
 pub mod reference;
 pub mod rng;
 pub mod routing;
+pub mod soak;
 pub mod suite;
 pub mod sweep;
 pub mod values;

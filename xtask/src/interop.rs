@@ -53,6 +53,12 @@ pub(crate) fn run() -> Result<()> {
     // A test that finds no device is to fail, not to be skipped.
     process::stream(tests.env("REQUIRE_GPU", "1"), "tests of the adapters")?;
 
+    // A little of what `gpu_soak` asks of a GPU: that its threads, streams and comparisons do what they say.
+    let mut soak = cargo(&folder);
+    soak.args(["test", "--release", "-p", "expert-gemm-tests", "--test", "gpu_soak"]);
+    soak.env("EXPERT_GEMM_SOAK_LAUNCHES", "200").env("EXPERT_GEMM_SOAK_WORK", "100000");
+    process::stream(soak.env("REQUIRE_GPU", "1"), "a short soak")?;
+
     let mut doctests = cargo(&folder);
     doctests.args(["test", "--release", "--doc"]).args(package).arg("interop");
     process::stream(&mut doctests, "examples in the documentation of the adapters")?;
