@@ -20,6 +20,7 @@ mod interop;
 mod items;
 mod manifest;
 mod mutants;
+mod package;
 mod post;
 mod process;
 mod ptxas;
@@ -80,6 +81,8 @@ enum Command {
     Interop,
     /// Lint and test the adapter for candle, with the CUDA compiler that its GPU half needs
     Candle,
+    /// Pack the crates as their users get them, and build a new project on the packages
+    Package,
     /// Collect the test and benchmark programs for a GPU machine that has no cargo
     Bundle(bundle::Args),
 }
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Command::Capi => capi::c_examples().and_then(|()| capi::python()),
         Command::Interop => interop::run(),
         Command::Candle => candle::run(),
+        Command::Package => package::run(),
         Command::Bundle(args) => bundle::run(&args),
     };
     match result {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{build_ptx, capi, interop, mutants, process, ptxas, tidy, ui, workspace};
+use crate::{build_ptx, capi, interop, mutants, package, process, ptxas, tidy, ui, workspace};
 
 /// For whom the output is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ struct Step {
     run: fn(Output) -> Result<()>,
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step { name: "tidy", run: |_| tidy::run() },
     Step { name: "fmt", run: |o| cargo(o, "fmt", &["fmt", "--all", "--check"]) },
     Step { name: "build-ptx", run: |_| build_ptx::run(&build_ptx::Args::check()) },
@@ -38,6 +38,7 @@ const STEPS: [Step; 13] = [
     Step { name: "C examples", run: |_| capi::c_examples() },
     Step { name: "python", run: |_| capi::python() },
     Step { name: "mutants", run: |_| mutants::run(&mutants::Args::sample()) },
+    Step { name: "package", run: |_| package::run() },
     Step { name: "doc", run: doc },
     Step { name: "peers", run: |_| peers() },
 ];
