@@ -202,6 +202,8 @@ pub use error::{Error, Result};
 pub use error_kind::ErrorKind;
 pub use expert_gemm_kernels::abi;
 pub use expert_gemm_kernels::abi::{ElementType, GroupStatus, ScaleRule};
+/// The crate whose `bf16` and `f16` this one takes.
+pub use half;
 pub use memory::{DeviceBuffer, Plain};
 pub use module_error::ModuleError;
 pub use ops::{
