@@ -16,6 +16,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::path::PathBuf;
 
 /// The dimensions of the made-up layer: experts, hidden, intermediate.
 const RANDOM: [usize; 3] = [8, 512, 256];
@@ -138,8 +139,8 @@ impl fmt::Display for Layer<'_> {
     }
 }
 
-/// A small random layer, as the bytes of a file.
-pub fn random(layer: usize) -> Result<Vec<u8>, Box<dyn Error>> {
+/// Writes a small random layer to a new file in the system's folder for temporary ones.
+pub fn write_random(layer: usize) -> Result<PathBuf, Box<dyn Error>> {
     let [experts, hidden, intermediate] = RANDOM;
     let named = |name: &str| format!("model.layers.{layer}.mlp.{name}");
     let mut tensors: BTreeMap<String, (Dtype, [usize; 2], Vec<u8>)> = BTreeMap::new();
@@ -167,5 +168,8 @@ pub fn random(layer: usize) -> Result<Vec<u8>, Box<dyn Error>> {
     let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
         TensorView::new(*dtype, shape.to_vec(), bytes).map(|view| (name, view))
     });
-    Ok(safetensors::serialize(views.collect::<Result<Vec<_>, _>>()?, None)?)
+    let file = format!("expert-gemm-layer-{}.safetensors", std::process::id());
+    let path = std::env::temp_dir().join(file);
+    safetensors::serialize_to_file(views.collect::<Result<Vec<_>, _>>()?, None, &path)?;
+    Ok(path)
 }

@@ -46,14 +46,7 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse(std::env::args().skip(1))?;
-    let files = if arguments.files.is_empty() {
-        vec![checkpoint::random(arguments.layer)?]
-    } else {
-        let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
-        };
-        arguments.files.iter().map(read).collect::<Result<_, _>>()?
-    };
+    let files = read(&arguments)?;
     let weights = Checkpoint::new(&files)?.layer(arguments.layer)?;
     println!("{weights}");
     let x = normal(3, arguments.tokens * weights.hidden, 1.0);
@@ -62,6 +55,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let backend = Backend::open(arguments.cpu, |info| format.fit(info))?;
     let (output, routing) = forward(&backend, &arguments, &weights, &x)?;
     judge(&output, &reference::layer(&weights, &routing, &x), weights.hidden)
+}
+
+/// The files of the checkpoint; a small random one is written, read and removed where none is named.
+fn read(arguments: &Arguments) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    if arguments.files.is_empty() {
+        let path = checkpoint::write_random(arguments.layer)?;
+        let file = read(&path);
+        std::fs::remove_file(path)?;
+        return Ok(vec![file?]);
+    }
+    Ok(arguments.files.iter().map(read).collect::<Result<_, _>>()?)
 }
 
 /// The layer: `[tokens, hidden]` to `[tokens, hidden]`.
