@@ -102,8 +102,10 @@ fn many_launches_change_nothing() {
         })
         .collect::<Result<_, String>>()
         .unwrap_or_else(|complaint| panic!("{complaint}"));
-    // The driver makes what it needs for so many streams when they first run side by side.
-    all(&mut workers, |worker| worker.finish()).unwrap_or_else(|complaint| panic!("{complaint}"));
+    // The driver makes what it needs for so many streams, and for queues so long, when they are first in use.
+    let every = EVERY.min(launches.div_ceil(4)).max(1);
+    all(&mut workers, |worker| Ok(worker.run(launches / 10, every)? + worker.finish()?))
+        .unwrap_or_else(|complaint| panic!("{complaint}"));
     say(&format!(
         "soak: {} problems equal their models; {:.1} s",
         workers.iter().flat_map(|worker| &worker.lanes).map(|(_, lane)| lane.len()).sum::<usize>(),
@@ -112,7 +114,6 @@ fn many_launches_change_nothing() {
 
     let before = device.memory_info().expect("no fault");
     let start = Instant::now();
-    let every = EVERY.min(launches.div_ceil(4)).max(1);
     let checks = all(&mut workers, |worker| Ok(worker.run(launches, every)? + worker.finish()?))
         .unwrap_or_else(|complaint| panic!("{complaint}"));
     let seconds = start.elapsed().as_secs_f64();
