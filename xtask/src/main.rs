@@ -20,6 +20,7 @@ mod interop;
 mod items;
 mod manifest;
 mod mutants;
+mod pages;
 mod post;
 mod process;
 mod ptxas;
