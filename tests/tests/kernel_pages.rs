@@ -1,7 +1,8 @@
-//! The numbers on the pages of docs/kernels are those of the table of kernels.
+//! The numbers on the pages of docs/kernels are those of the table of kernels, and their barriers those of the PTX.
 
 use expert_gemm::abi::variant::VARIANTS;
 use expert_gemm::abi::{Op, Variant};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Rows of the table below a heading, as cells without backticks, thousands without commas.
@@ -34,6 +35,56 @@ fn fact(variant: &Variant, what: &str) -> String {
         "parameter bytes" => variant.param_bytes.to_string(),
         other => panic!("no number of the table of kernels is called {other}"),
     }
+}
+
+/// How many barriers of a kernel take how many arrivals, by its PTX; no number where that depends on the CTA's rank.
+fn initialised(variant: &Variant) -> BTreeMap<Option<u32>, u32> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/ptx");
+    let path = folder.join(variant.arch.name()).join(format!("{}.ptx", variant.module));
+    let text = std::fs::read_to_string(path).expect("a module");
+    let entries = text.split(".entry ");
+    let own = entries.filter(|entry| entry.starts_with(&format!("{}(", variant.symbol)));
+    let entry = own.last().expect("the entry");
+    let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    for line in entry.lines().map(str::trim) {
+        if let Some(moved) = line.strip_prefix("mov.b32") {
+            let (to, from) = moved.trim().split_once(", ").expect("two operands");
+            numbers.extend(from.trim_end_matches(';').parse().map(|number| (to, number)));
+        }
+        if line.starts_with("mbarrier.init") {
+            let (_, count) = line.rsplit_once(", ").expect("two operands");
+            let count = numbers.get(count.trim_end_matches(';')).copied();
+            *found.entry(count).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// The same by the table of a page: `name`, how many, and the arrivals that a phase begins with.
+fn told(rows: &[Vec<String>]) -> BTreeMap<Option<u32>, u32> {
+    let mut told = BTreeMap::new();
+    for row in rows {
+        let number = row[0].rsplit(' ').next().expect("a word").parse::<u32>().expect("how many");
+        let arrivals = row[1].split(|c: char| !c.is_ascii_digit()).next().expect("a piece");
+        *told.entry(arrivals.parse().ok()).or_default() += number;
+    }
+    told
+}
+
+#[test]
+fn barriers_are_those_of_the_ptx() {
+    let pages = pages();
+    let mut compared = 0;
+    for variant in VARIANTS {
+        let heading = format!("### Barriers of `{}`", variant.module);
+        if let Some(rows) = pages.iter().find_map(|page| table(page, &heading)) {
+            assert_eq!(told(&rows), initialised(variant), "{}", variant.symbol);
+            compared += 1;
+        }
+    }
+    // Two output types each of the four products; the quantiser has no mbarriers, nor its page a table.
+    assert_eq!(compared, 8);
 }
 
 /// The pages of docs/kernels.
