@@ -39,3 +39,8 @@ pub mod wgmma_model;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// The examples of the guide for those who come from DeepGEMM.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrating-from-deepgemm.md")]
+pub struct MigratingFromDeepGemm;

@@ -21,6 +21,7 @@ mod items;
 mod manifest;
 mod mutants;
 mod package;
+mod pages;
 mod post;
 mod process;
 mod ptxas;
@@ -65,7 +66,7 @@ enum Command {
     /// Measure the kernels on this machine
     #[command(disable_help_flag = true)]
     Bench(demo::Args),
-    /// Draw the plots of docs/plots from the records of measurements
+    /// Draw docs/plots from the records of measurements, and the pictures of docs/layouts and docs/kernels
     #[command(disable_help_flag = true)]
     Plot(demo::Args),
     /// Ask this machine's GPU, one tile for each, whether what the kernels assume about it is so
