@@ -1,4 +1,4 @@
-//! A service's day in a minute: four threads, two streams each, mixed shapes of all operations, a hundred thousand
+//! What a service does all day: four threads, two streams each, mixed shapes of all operations, a hundred thousand
 //! launches. No output changes, no status bit is set, no guard zone is touched, no call fails, and the device has as much
 //! free memory afterwards as before.
 //!
