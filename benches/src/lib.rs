@@ -13,14 +13,16 @@
 //! | [`names`], [`table`] | what the name of a case says, and plain tables |
 //! | [`compare`] | two records, case by case |
 //! | [`peers`], [`standing`] | times of other libraries, and where ours stand |
-//! | [`plot`] | records as pictures |
+//! | [`plot`], [`drawings`] | records as pictures; pictures of layouts and of kernels |
 //! | [`models`] | models and their projections |
 //! | [`tensors_file`], [`verify`] | what the demo adds |
 
+mod canvas;
 pub mod clocks;
 pub mod compare;
 pub mod count;
 pub mod data;
+pub mod drawings;
 pub mod measure;
 pub mod models;
 pub mod names;

@@ -5,6 +5,8 @@
 //!
 //! The header is made from these files by the test `header`.
 
+// The header is made from the comments.
+#![deny(missing_docs)]
 // The names are those of the header.
 #![allow(non_camel_case_types)]
 // Its enums and structs are public in C whether Rust reaches them or not.

@@ -2,7 +2,9 @@
 
 use crate::abi::Variant;
 use crate::driver::cuda::Cuda;
-use crate::driver::{Driver, Event, Function, FunctionAttributes, Graph, Module, Stream};
+use crate::driver::{
+    Driver, Event, Function, FunctionAttributes, Graph, MemoryInfo, Module, Stream,
+};
 use crate::error::{Error, Result};
 use crate::memory::DeviceBuffer;
 use crate::module_error::ModuleError;
@@ -199,6 +201,15 @@ impl Device {
         let buffer = self.alloc(size_of_val(from) as u64)?;
         buffer.upload(from)?;
         Ok(buffer)
+    }
+
+    /// Free and total memory, at this moment and for all processes.
+    ///
+    /// # Errors
+    ///
+    /// What the driver answers.
+    pub fn memory_info(&self) -> Result<MemoryInfo> {
+        self.shared.driver.memory_info()
     }
 
     /// Waits for all work of the device.

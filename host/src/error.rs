@@ -10,7 +10,10 @@ use crate::module_error::ModuleError;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A refusal. Nothing was launched, and no tensor was touched, unless the variant says otherwise.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+///
+/// `Debug` writes the [`ErrorKind`](crate::ErrorKind) and the sentence, not the fields: a `main` that returns the error
+/// prints that.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A size is outside its range.

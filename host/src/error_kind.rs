@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::interop::ForeignError;
 use crate::module_error::ModuleError;
+use std::fmt;
 
 /// What kind of refusal an [`Error`] is: for callers that branch on it, or that must map it to the codes or
 /// exceptions of another language.
@@ -27,6 +28,12 @@ pub enum ErrorKind {
     Driver,
     /// The process cannot use the device any more: restart it.
     DeviceLost,
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.kind())
+    }
 }
 
 impl Error {
@@ -89,6 +96,12 @@ mod tests {
     use super::*;
     use crate::abi::ElementType;
     use crate::device::Version;
+
+    #[test]
+    fn a_main_that_returns_a_refusal_prints_what_to_do() {
+        let printed = format!("Error: {:?}", Error::NoDevice);
+        assert_eq!(printed, format!("Error: NoDevice: {}", Error::NoDevice));
+    }
 
     #[test]
     fn a_refusal_inside_of_another_keeps_its_kind() {

@@ -159,6 +159,8 @@
 //! - `EXPERT_GEMM_PTX_DIR`: a folder laid out as `host/ptx` whose modules are used instead of the embedded
 //!   ones; for kernel authors.
 
+// Everything that a user can name says what it is.
+#![deny(missing_docs)]
 // Nothing in this crate may panic; see `Error`.
 #![cfg_attr(
     not(test),
@@ -195,11 +197,13 @@ mod trace;
 pub use cpu::{HostInput, HostMxTensors, HostOutput, HostQuantTensors, HostTensors};
 pub use device::{Device, DeviceInfo, EventHandle, GraphHandle, Kernel, StreamHandle, Version};
 pub use doctor::doctor;
-pub use driver::{Driver, Stream};
+pub use driver::{Driver, MemoryInfo, Stream};
 pub use error::{Error, Result};
 pub use error_kind::ErrorKind;
 pub use expert_gemm_kernels::abi;
 pub use expert_gemm_kernels::abi::{ElementType, GroupStatus, ScaleRule};
+/// The crate whose `bf16` and `f16` this one takes.
+pub use half;
 pub use memory::{DeviceBuffer, Plain};
 pub use module_error::ModuleError;
 pub use ops::{

@@ -97,6 +97,20 @@ fn what_is_uploaded_is_downloaded() {
 }
 
 #[test]
+fn memory_in_use_is_told() {
+    const BYTES: u64 = 64 << 20;
+    let Some(device) = device() else { return };
+    let before = device.memory_info().expect("no fault");
+    let buffer = device.alloc(BYTES).expect("memory");
+    let during = device.memory_info().expect("no fault");
+    assert_eq!(during.total_bytes, before.total_bytes);
+    assert!(before.free_bytes - during.free_bytes >= BYTES, "{before:?} {during:?}");
+    drop(buffer);
+    let after = device.memory_info().expect("no fault");
+    assert!(after.free_bytes - during.free_bytes >= BYTES, "{during:?} {after:?}");
+}
+
+#[test]
 fn a_refused_module_carries_the_log() {
     let Some(device) = device() else { return };
     let text = ".version 8.0\n.target sm_90a\n.address_size 64\nnonsense;\n";

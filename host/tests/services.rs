@@ -32,6 +32,20 @@ fn opened(info: DeviceInfo) -> (Arc<MockDriver>, Device) {
     (driver.clone(), Device::with_driver(driver))
 }
 
+#[test]
+fn memory_in_use_is_that_of_the_device() {
+    let (driver, device) = opened(DeviceInfo::h200());
+    let free = || device.memory_info().expect("a device").free_bytes;
+    let all = device.info().memory_bytes;
+    let buffer = device.alloc(1000).expect("memory");
+    driver.alloc_on(1, 500);
+    assert_eq!(free(), all - 1000);
+    drop(buffer);
+    assert_eq!(free(), all);
+    driver.fail_next("cuMemGetInfo", 999);
+    assert!(matches!(device.memory_info(), Err(Error::Driver { code: 999, .. })));
+}
+
 struct Buffers([DeviceBuffer; 7]);
 
 impl Buffers {

@@ -4,6 +4,7 @@ REQUIRE_TORCH=1 makes that an error. With a GPU they run on it too, and REQUIRE_
 import os
 import threading
 import unittest
+from pathlib import Path
 
 try:
     import torch
@@ -132,6 +133,16 @@ class OnTorchTensors(unittest.TestCase):
             thread.join()
         for arguments, expected in calls:
             self.near(arguments[0], expected)
+
+
+class Readme(unittest.TestCase):
+    def test_its_example_is_as_close_as_8_bits_can_be(self):
+        text = (Path(__file__).parent.parent / "README.md").read_text()
+        blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
+        [example] = [block for block in blocks if "import torch" in block]
+        names = {}
+        exec(compile(example, "README.md", "exec"), names)
+        self.assertTrue(0.01 < names["error"] < 0.06, names["error"])
 
 
 class UnderTorchOps(unittest.TestCase):

@@ -9,6 +9,7 @@
 //! | [`sweep`] | whole problems by tiles, on all cores |
 //! | [`metrics`], [`judge`], [`suite`] | comparison of outputs, with reports that a person can read |
 //! | [`mx`] | the MXFP8 operations: problems, models, judgement |
+//! | [`soak`] | problems that are launched again and again from many threads |
 //! | [`cpu`] | the CPU backend on such problems, and what it promises |
 //! | [`gpu`], [`guarded`] | device access, guard zones, and the rule for skipping without a GPU |
 
@@ -28,6 +29,7 @@ pub mod quantise;
 pub mod reference;
 pub mod rng;
 pub mod routing;
+pub mod soak;
 pub mod suite;
 pub mod sweep;
 pub mod values;
@@ -37,3 +39,8 @@ pub mod wgmma_model;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// The examples of the guide for those who come from DeepGEMM.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrating-from-deepgemm.md")]
+pub struct MigratingFromDeepGemm;

@@ -21,7 +21,16 @@ const ONLY_HARDWARE: [&str; 3] = [
     "every_kernel_loads_within_its_registers",
     "a_module_of_a_future_version",
 ];
-const EXAMPLES: [&str; 3] = ["cudarc", "cust", "dlpack"];
+const EXAMPLES: [(&str, &[&str]); 8] = [
+    ("cudarc", &[]),
+    ("cust", &[]),
+    ("dlpack", &[]),
+    ("grouped_gemm", &[]),
+    ("cuda_graph", &[]),
+    ("mxfp8_layer", &[]),
+    ("moe_layer", &[]),
+    ("moe_layer", &["--mxfp8"]),
+];
 
 /// Lints, tests and documents the features, and runs the examples.
 pub(crate) fn run() -> Result<()> {
@@ -44,14 +53,20 @@ pub(crate) fn run() -> Result<()> {
     // A test that finds no device is to fail, not to be skipped.
     process::stream(tests.env("REQUIRE_GPU", "1"), "tests of the adapters")?;
 
+    // A little of what `gpu_soak` asks of a GPU: that its threads, streams and comparisons do what they say.
+    let mut soak = cargo(&folder);
+    soak.args(["test", "--release", "-p", "expert-gemm-tests", "--test", "gpu_soak"]);
+    soak.env("EXPERT_GEMM_SOAK_LAUNCHES", "200").env("EXPERT_GEMM_SOAK_WORK", "100000");
+    process::stream(soak.env("REQUIRE_GPU", "1"), "a short soak")?;
+
     let mut doctests = cargo(&folder);
     doctests.args(["test", "--release", "--doc"]).args(package).arg("interop");
     process::stream(&mut doctests, "examples in the documentation of the adapters")?;
 
-    for example in EXAMPLES {
+    for (example, arguments) in EXAMPLES {
         let mut command = cargo(&folder);
-        command.args(["run", "--release"]).args(package).args(["--example", example]);
-        process::stream(&mut command, example)?;
+        command.args(["run", "--release"]).args(package).args(["--example", example, "--"]);
+        process::stream(command.args(arguments).env("REQUIRE_GPU", "1"), example)?;
     }
 
     let mut doc = cargo(&folder);

@@ -20,6 +20,8 @@ mod interop;
 mod items;
 mod manifest;
 mod mutants;
+mod package;
+mod pages;
 mod post;
 mod process;
 mod ptxas;
@@ -64,7 +66,7 @@ enum Command {
     /// Measure the kernels on this machine
     #[command(disable_help_flag = true)]
     Bench(demo::Args),
-    /// Draw the plots of docs/plots from the records of measurements
+    /// Draw docs/plots from the records of measurements, and the pictures of docs/layouts and docs/kernels
     #[command(disable_help_flag = true)]
     Plot(demo::Args),
     /// Ask this machine's GPU, one tile for each, whether what the kernels assume about it is so
@@ -80,6 +82,8 @@ enum Command {
     Interop,
     /// Lint and test the adapter for candle, with the CUDA compiler that its GPU half needs
     Candle,
+    /// Pack the crates as their users get them, and build a new project on the packages
+    Package,
     /// Collect the test and benchmark programs for a GPU machine that has no cargo
     Bundle(bundle::Args),
 }
@@ -102,6 +106,7 @@ fn main() -> ExitCode {
         Command::Capi => capi::c_examples().and_then(|()| capi::python()),
         Command::Interop => interop::run(),
         Command::Candle => candle::run(),
+        Command::Package => package::run(),
         Command::Bundle(args) => bundle::run(&args),
     };
     match result {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{build_ptx, capi, interop, mutants, process, ptxas, tidy, ui, workspace};
+use crate::{build_ptx, capi, interop, mutants, package, process, ptxas, tidy, ui, workspace};
 
 /// For whom the output is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ struct Step {
     run: fn(Output) -> Result<()>,
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step { name: "tidy", run: |_| tidy::run() },
     Step { name: "fmt", run: |o| cargo(o, "fmt", &["fmt", "--all", "--check"]) },
     Step { name: "build-ptx", run: |_| build_ptx::run(&build_ptx::Args::check()) },
@@ -33,13 +33,23 @@ const STEPS: [Step; 13] = [
         name: "tests",
         run: |o| cargo(o, "tests", &["test", "--workspace", "--release", "--no-fail-fast"]),
     },
-    Step { name: "example", run: example },
+    Step { name: "examples", run: examples },
     Step { name: "interop", run: |_| interop::run() },
     Step { name: "C examples", run: |_| capi::c_examples() },
     Step { name: "python", run: |_| capi::python() },
     Step { name: "mutants", run: |_| mutants::run(&mutants::Args::sample()) },
+    Step { name: "package", run: |_| package::run() },
     Step { name: "doc", run: doc },
     Step { name: "peers", run: |_| peers() },
+];
+
+/// The examples that need no feature, with their arguments.
+const EXAMPLES: [(&str, &[&str]); 5] = [
+    ("grouped_gemm", &[]),
+    ("cuda_graph", &[]),
+    ("mxfp8_layer", &["--cpu"]),
+    ("moe_layer", &["--cpu"]),
+    ("moe_layer", &["--cpu", "--mxfp8"]),
 ];
 
 /// Runs every step, a failed one included, and then says which failed.
@@ -66,10 +76,14 @@ fn clippy(output: Output) -> Result<()> {
     cargo(output, "clippy", &arguments)
 }
 
-/// The example checks its own result; on the CPU, so that it does the same on every machine.
-fn example(output: Output) -> Result<()> {
-    let package = ["run", "--release", "-p", "expert-gemm", "--example", "mxfp8_layer"];
-    cargo(output, "example", &[&package[..], &["--", "--cpu"]].concat())
+/// The examples check their own results; on the CPU where they can be told so, to do the same on every machine. `interop`
+/// runs them on an emulated GPU.
+fn examples(output: Output) -> Result<()> {
+    for (example, arguments) in EXAMPLES {
+        let package = ["run", "--release", "-p", "expert-gemm", "--example", example, "--"];
+        cargo(output, example, &[&package[..], arguments].concat())?;
+    }
+    Ok(())
 }
 
 /// The scripts of benches/peers need a GPU; what can be said without one is that they are Python.

@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
+use crate::pages::Tree;
 use crate::{process, workspace};
 
 // In two halves, so that this file obeys its own rules.
@@ -20,24 +21,25 @@ pub(crate) fn run() -> Result<()> {
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let (listed, _) = process::capture(&mut git, "listing the files")?;
     let mut faults = Vec::new();
-    let mut files = 0;
+    let mut files = Vec::new();
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
         let whole = workspace::root().join(path);
         // A file that git still lists may be deleted in the working tree, or be a link to a folder.
         if !whole.is_file() {
             continue;
         }
-        files += 1;
         let bytes = fs::read(&whole).with_context(|| format!("reading {path}"))?;
-        if let Ok(text) = std::str::from_utf8(&bytes) {
-            faults.extend(check(path, text));
-        }
+        let text = String::from_utf8(bytes).ok();
+        faults.extend(text.iter().flat_map(|text| check(path, text)));
+        files.push((path.to_owned(), text));
     }
-    if files == 0 {
+    let count = files.len();
+    if count == 0 {
         bail!("git lists no files, so nothing was checked");
     }
+    faults.extend(Tree::new(files).faults());
     if faults.is_empty() {
-        println!("{files} files obey the house rules");
+        println!("{count} files obey the house rules");
         return Ok(());
     }
     bail!("the house rules are broken:\n  {}", faults.join("\n  "))

@@ -1,7 +1,7 @@
 //! Our time over that of the best peer, every case of a band in one row.
 
 use super::Data;
-use super::canvas::{self, Anchor, Canvas, Mark, Scale};
+use crate::canvas::{self, Anchor, Canvas, Mark, Scale};
 use crate::names::{Band, geometric_mean};
 use crate::standing::Standing;
 use std::collections::BTreeMap;

@@ -1,7 +1,6 @@
 //! Plots of records, as SVG in `docs/plots`.
 
 mod bands;
-mod canvas;
 mod models;
 mod roofline;
 

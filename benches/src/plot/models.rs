@@ -1,7 +1,7 @@
 //! Time over that of an ideal kernel by rows per expert, one panel for each projection and number of experts.
 
 use super::Data;
-use super::canvas::{self, Anchor, Canvas, Mark, Point, Scale};
+use crate::canvas::{self, Anchor, Canvas, Mark, Point, Scale};
 use crate::models::{Model, Part, Projection};
 use crate::peers::Peer;
 use crate::standing::Standing;

@@ -1,7 +1,7 @@
 //! Operations per byte against operations per second, below the two ceilings.
 
 use super::Data;
-use super::canvas::{Anchor, Canvas, Mark, Point, Scale};
+use crate::canvas::{Anchor, Canvas, Mark, Point, Scale};
 use crate::count::{IDEAL_BYTES_PER_S, IDEAL_FLOPS_PER_S};
 use crate::standing::Standing;
 

@@ -3,6 +3,8 @@
 // Each of them uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod fallback;
+
 use expert_gemm::cpu::{self, HostOutput, HostTensors};
 use expert_gemm::{Device, ElementType, Fp8GroupedMm, Prepared, Result};
 use half::bf16;
@@ -78,7 +80,7 @@ pub fn prepare() -> Result<Prepared> {
 }
 
 /// What every example does: computes the product by `on_gpu`, or where no GPU has the kernel by the CPU backend, says
-/// which, and compares.
+/// which, and compares. `REQUIRE_GPU=1` makes the lack of a GPU an error.
 pub fn run(
     on_gpu: impl FnOnce(&Prepared, &Operands) -> std::result::Result<Vec<bf16>, Box<dyn Error>>,
 ) -> std::result::Result<(), Box<dyn Error>> {
@@ -89,7 +91,7 @@ pub fn run(
             on_gpu(&prepared, &operands)?
         }
         Err(reason) => {
-            println!("on the CPU: {reason}");
+            fallback::to_cpu(&reason)?;
             operands.on_cpu()?
         }
     };

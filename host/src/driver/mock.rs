@@ -4,8 +4,8 @@
 
 use super::fault::{Health, Poison};
 use super::{
-    Driver, Event, Function, FunctionAttributes, Graph, LaunchSpec, MemoryRange, Module, Stream,
-    TensorMapSpec,
+    Driver, Event, Function, FunctionAttributes, Graph, LaunchSpec, MemoryInfo, MemoryRange,
+    Module, Stream, TensorMapSpec,
 };
 use crate::abi::TensorMap;
 use crate::device::DeviceInfo;
@@ -222,6 +222,14 @@ impl Driver for MockDriver {
             None => return self.refuse("cuMemsetD8Async", 1),
         }
         Ok(())
+    }
+
+    fn memory_info(&self) -> Result<MemoryInfo> {
+        let state = self.call("cuMemGetInfo")?;
+        let own = state.memory.values().filter(|(ordinal, _)| *ordinal == self.info.ordinal);
+        let used = own.map(|(_, bytes)| bytes.len() as u64).sum();
+        let total_bytes = self.info.memory_bytes;
+        Ok(MemoryInfo { free_bytes: total_bytes.saturating_sub(used), total_bytes })
     }
 
     fn range_of(&self, address: u64) -> Result<Option<MemoryRange>> {

@@ -11,8 +11,8 @@ pub mod mock;
 mod types;
 
 pub use types::{
-    Event, Function, FunctionAttributes, Graph, L2Promotion, LaunchSpec, MemoryRange, Module,
-    OutOfBounds, Stream, Swizzle, TensorMapSpec,
+    Event, Function, FunctionAttributes, Graph, L2Promotion, LaunchSpec, MemoryInfo, MemoryRange,
+    Module, OutOfBounds, Stream, Swizzle, TensorMapSpec,
 };
 
 use crate::abi::TensorMap;
@@ -113,6 +113,13 @@ pub trait Driver: Send + Sync + Debug {
     ///
     /// What the driver answers.
     unsafe fn fill(&self, to: u64, value: u8, bytes: u64, stream: Stream) -> Result<()>;
+
+    /// Free and total memory of the device, at this moment and for all processes.
+    ///
+    /// # Errors
+    ///
+    /// What the driver answers.
+    fn memory_info(&self) -> Result<MemoryInfo>;
 
     /// The allocation that holds `address`, or `None` for host, freed and unknown addresses.
     ///

@@ -72,6 +72,15 @@ pub struct MemoryRange {
     pub ordinal: i32,
 }
 
+/// How much memory a device has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemoryInfo {
+    /// Bytes that no process uses.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
 /// What the driver's compiler made of a kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FunctionAttributes {

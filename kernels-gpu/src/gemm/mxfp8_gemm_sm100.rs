@@ -3,7 +3,7 @@
 //! `D[m, n] = cast(sum over k of a[m, k] * 2^(sfa[m, k / 32] - 127) * b[n, k] * 2^(sfb[n, k / 32] - 127))`
 //!
 //! **Never run on the hardware it is for.** The assembler accepts it, the emulator runs it and finds neither a race nor a
-//! wrong bit; what both take from publications is in `tile/umma.rs` and `docs/mxfp8_gemm_sm100.md`.
+//! wrong bit; what both take from publications is in `tile/umma.rs` and `docs/kernels/mxfp8_gemm_sm100.md`.
 //!
 //! | operand | type | shape, row-major | read or written by |
 //! | --- | --- | --- | --- |

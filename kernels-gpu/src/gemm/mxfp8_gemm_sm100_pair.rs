@@ -3,7 +3,7 @@
 //! `D[m, n] = cast(sum over k of a[m, k] * 2^(sfa[m, k / 32] - 127) * b[n, k] * 2^(sfb[n, k / 32] - 127))`
 //!
 //! **Never run on the hardware it is for**, as the kernel for one CTA, `mxfp8_gemm_sm100.rs`; what both take from
-//! publications is in `tile/umma.rs` and `docs/mxfp8_gemm_sm100.md`. Operands, output and roles are those of that kernel.
+//! publications is in `tile/umma.rs` and `docs/kernels/mxfp8_gemm_sm100.md`. Operands, output and roles are those of that kernel.
 //! A second kernel it is because all tcgen05 instructions of one must name the same group (PTX ISA); `plan` chooses.
 //!
 //! ```text

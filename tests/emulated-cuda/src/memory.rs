@@ -85,9 +85,9 @@ driver_api! {
     }
 
     fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) {
-        let bytes = current()?.info().memory_bytes as usize;
-        put(free, bytes)?;
-        put(total, bytes)
+        let info = current()?.memory_info()?;
+        put(free, info.free_bytes as usize)?;
+        put(total, info.total_bytes as usize)
     }
 
     fn cuMemcpyHtoD_v2(to: u64, from: *const c_void, bytes: usize) {

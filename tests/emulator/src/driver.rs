@@ -10,8 +10,8 @@ use crate::tensor_map;
 use expert_gemm::abi::TensorMap;
 use expert_gemm::driver::fault::{Health, Poison, code_name};
 use expert_gemm::driver::{
-    Event, Function, FunctionAttributes, Graph, LaunchSpec, MemoryRange, Module, Stream,
-    TensorMapSpec,
+    Event, Function, FunctionAttributes, Graph, LaunchSpec, MemoryInfo, MemoryRange, Module,
+    Stream, TensorMapSpec,
 };
 use expert_gemm::{DeviceInfo, Driver, Error, ModuleError, Result};
 use std::collections::BTreeMap;
@@ -257,6 +257,12 @@ impl Driver for EmulatorDriver {
 
     unsafe fn fill(&self, to: u64, value: u8, bytes: u64, stream: Stream) -> Result<()> {
         self.enqueue("cuMemsetD8Async", stream, Work::Fill { to, value, bytes })
+    }
+
+    fn memory_info(&self) -> Result<MemoryInfo> {
+        let used = self.call()?.emulator.memory.allocated();
+        let total_bytes = self.info.memory_bytes;
+        Ok(MemoryInfo { free_bytes: total_bytes - used, total_bytes })
     }
 
     fn range_of(&self, address: u64) -> Result<Option<MemoryRange>> {

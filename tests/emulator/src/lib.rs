@@ -20,3 +20,8 @@ pub use driver::EmulatorDriver;
 pub use machine::{Emulator, Launch, LaunchError, Program};
 pub use options::{Gpu, Options, ScaleCopies, Stats, Timing};
 pub use report::{Report, ReportKind};
+
+/// The README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -3,6 +3,7 @@
 mod calls;
 mod library;
 mod probe;
+mod tensor_map;
 
 use super::fault::Health;
 use crate::device::DeviceInfo;

@@ -1,4 +1,4 @@
-//! What the plots are drawn with: a card that follows the reader's light or dark theme, text, lines and marks.
+//! What plots and drawings are made of: a card that follows the reader's light or dark theme, text, lines, boxes and marks.
 //!
 //! The bytes depend on the numbers only: coordinates are rounded to a tenth of a pixel, attributes are sorted.
 
@@ -6,7 +6,7 @@ use svg::Document;
 use svg::node::element::{Line, Path, Polyline, Rectangle, Style, Text, Title};
 
 /// A point in pixels, from the upper left corner.
-pub(super) type Point = (f64, f64);
+pub(crate) type Point = (f64, f64);
 
 const STYLE: &str = "
 text { font: 12px system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #1f2328 }
@@ -45,9 +45,43 @@ text { fill: #e6edf3 }
 }
 ";
 
+/// What drawings have beside plots: fills that text is read on, and arrows.
+const DRAWING_STYLE: &str = "
+.mono { font: 11px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }
+.tiny { font: 9px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }
+.cell { stroke: #ffffff; stroke-width: 1 }
+.frame { fill: none; stroke: #1f2328; stroke-width: 1.6 }
+.flow { fill: none; stroke: #59636e; stroke-width: 1.3 }
+.tip { fill: #59636e }
+.k0 { fill: #b6e3ff }
+.k1 { fill: #aceebb }
+.k2 { fill: #fae17d }
+.k3 { fill: #e2ccff }
+.k4 { fill: #ffcecb }
+.k5 { fill: #ffd3a8 }
+.k6 { fill: #b9f0e7 }
+.k7 { fill: #d8dee4 }
+.none { fill: #f3f5f7 }
+@media (prefers-color-scheme: dark) {
+.cell { stroke: #0d1117 }
+.frame { stroke: #e6edf3 }
+.flow { stroke: #9198a1 }
+.tip { fill: #9198a1 }
+.k0 { fill: #10457f }
+.k1 { fill: #14532d }
+.k2 { fill: #5c4a05 }
+.k3 { fill: #4a2f7d }
+.k4 { fill: #772a26 }
+.k5 { fill: #6b3a0c }
+.k6 { fill: #0d4f4a }
+.k7 { fill: #3d444d }
+.none { fill: #1b212a }
+}
+";
+
 /// The shape of a mark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     /// A disc.
     Circle,
     /// A square.
@@ -75,7 +109,7 @@ impl Mark {
 
 /// Where text is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     /// At its left end.
     Start,
     /// In the middle.
@@ -86,34 +120,34 @@ pub(super) enum Anchor {
 
 /// A logarithmic scale: from numbers to pixels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     /// The numbers at both ends.
-    pub(super) numbers: (f64, f64),
+    pub(crate) numbers: (f64, f64),
     /// The pixels at both ends.
-    pub(super) pixels: (f64, f64),
+    pub(crate) pixels: (f64, f64),
 }
 
 impl Scale {
     /// The pixel of a number; beyond the ends, that of the end.
-    pub(super) fn at(&self, number: f64) -> f64 {
+    pub(crate) fn at(&self, number: f64) -> f64 {
         let ((low, high), (from, to)) = (self.numbers, self.pixels);
         from + (number.clamp(low, high) / low).ln() / (high / low).ln() * (to - from)
     }
 
     /// Whether a number lies between the ends.
-    pub(super) fn holds(&self, number: f64) -> bool {
+    pub(crate) fn holds(&self, number: f64) -> bool {
         (self.numbers.0..=self.numbers.1).contains(&number)
     }
 }
 
 /// A drawing.
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     document: Document,
 }
 
 impl Canvas {
     /// A card with a title, and a line below it that says what is shown.
-    pub(super) fn new(size: Point, title: &str, note: &str) -> Self {
+    pub(crate) fn new(size: Point, title: &str, note: &str) -> Self {
         let (width, height) = size;
         let card = Rectangle::new()
             .set("class", "card")
@@ -134,8 +168,48 @@ impl Canvas {
         canvas
     }
 
+    /// A card as [`Canvas::new`] makes it, for a drawing.
+    pub(crate) fn drawing(size: Point, title: &str, note: &str) -> Self {
+        let mut canvas = Self::new(size, title, note);
+        canvas.add(Style::new(DRAWING_STYLE));
+        canvas
+    }
+
+    /// Fills a box.
+    pub(crate) fn cell(&mut self, at: Point, size: Point, class: &str) {
+        let cell = Rectangle::new()
+            .set("class", class)
+            .set("x", pixels(at.0))
+            .set("y", pixels(at.1))
+            .set("width", pixels(size.0))
+            .set("height", pixels(size.1));
+        self.add(cell);
+    }
+
+    /// Fills a box and writes into its middle.
+    pub(crate) fn labelled(&mut self, at: Point, size: Point, class: &str, text: &str) {
+        self.cell(at, size, class);
+        let middle = (at.0 + size.0 / 2.0, at.1 + size.1 / 2.0 + 4.0);
+        self.text(middle, Anchor::Middle, "mono", text);
+    }
+
+    /// Joins points, with a tip at the last one.
+    pub(crate) fn arrow(&mut self, points: &[Point]) {
+        self.join(points, "flow");
+        let &[.., (x0, y0), (x, y)] = points else { return };
+        let length = (x - x0).hypot(y - y0);
+        let (dx, dy) = ((x - x0) / length * 7.0, (y - y0) / length * 7.0);
+        let corners = [
+            (x, y),
+            (x - dx - dy / 2.0, y - dy + dx / 2.0),
+            (x - dx + dy / 2.0, y - dy - dx / 2.0),
+        ];
+        let corners = corners.map(|(x, y)| format!("{} {}", pixels(x), pixels(y)));
+        self.add(Path::new().set("class", "tip").set("d", format!("M{}z", corners.join("L"))));
+    }
+
     /// Writes a line of text with its baseline at a point.
-    pub(super) fn text(&mut self, at: Point, anchor: Anchor, class: &str, content: &str) {
+    pub(crate) fn text(&mut self, at: Point, anchor: Anchor, class: &str, content: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -150,7 +224,7 @@ impl Canvas {
     }
 
     /// Writes a line of text that is turned around its middle.
-    pub(super) fn turned_text(&mut self, at: Point, degrees: f64, class: &str, content: &str) {
+    pub(crate) fn turned_text(&mut self, at: Point, degrees: f64, class: &str, content: &str) {
         let (x, y) = (pixels(at.0), pixels(at.1));
         let turn = format!("rotate({} {x} {y})", pixels(degrees));
         let text = Text::new(content)
@@ -163,7 +237,7 @@ impl Canvas {
     }
 
     /// Draws a line.
-    pub(super) fn line(&mut self, from: Point, to: Point, class: &str) {
+    pub(crate) fn line(&mut self, from: Point, to: Point, class: &str) {
         let line = Line::new()
             .set("class", class)
             .set("x1", pixels(from.0))
@@ -174,14 +248,14 @@ impl Canvas {
     }
 
     /// Joins points.
-    pub(super) fn join(&mut self, points: &[Point], class: &str) {
+    pub(crate) fn join(&mut self, points: &[Point], class: &str) {
         let points: Vec<String> =
             points.iter().map(|&(x, y)| format!("{},{}", pixels(x), pixels(y))).collect();
         self.add(Polyline::new().set("class", class).set("points", points.join(" ")));
     }
 
     /// Puts a mark, with a line that appears where the reader points at it.
-    pub(super) fn mark(&mut self, at: Point, mark: Mark, class: &str, says: &str) {
+    pub(crate) fn mark(&mut self, at: Point, mark: Mark, class: &str, says: &str) {
         let path = Path::new()
             .set("class", class)
             .set("d", format!("M{} {}{}", pixels(at.0), pixels(at.1), mark.path()));
@@ -189,7 +263,7 @@ impl Canvas {
     }
 
     /// A legend: marks with what they mean, in one line from a point on.
-    pub(super) fn legend(&mut self, at: Point, entries: &[(Mark, &str, &str)]) {
+    pub(crate) fn legend(&mut self, at: Point, entries: &[(Mark, &str, &str)]) {
         let (mut x, y) = at;
         for &(mark, class, content) in entries {
             self.mark((x + 4.0, y - 4.0), mark, class, "");
@@ -200,7 +274,7 @@ impl Canvas {
     }
 
     /// The text of the file.
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.document.to_string() + "\n"
     }
 
@@ -210,7 +284,7 @@ impl Canvas {
 }
 
 /// The class of a grid line: 1, which divides faster from slower, stands out.
-pub(super) fn grid_class(number: f64) -> &'static str {
+pub(crate) fn grid_class(number: f64) -> &'static str {
     if (number - 1.0).abs() < 1e-9 { "rule" } else { "grid" }
 }
 
