@@ -251,9 +251,7 @@ impl Cluster<'_> {
         view.asynchronous = true;
         for &Target { cta, signals } in &targets {
             self.in_shared(cta, at, bytes, line, "copy")?;
-            self.touch(w, lane, cta, line);
             self.in_shared(signals, barrier, 8, line, "signal of a copy")?;
-            self.touch(w, lane, signals, line);
             self.check_target(w, lane, (signals, barrier as u32), line)?;
         }
         let kind = Kind::Bulk { targets, issuer: w, to: at, barrier: barrier as u32, what };
@@ -404,7 +402,7 @@ impl Cluster<'_> {
                     self.global_read(issuer, lane, from, line)?;
                 }
                 for Target { cta, signals } in targets {
-                    if self.ctas[cta].live == 0 {
+                    if self.ctas[cta].live == 0 || self.ctas[signals].live == 0 {
                         let message = format!("a copy lands in CTA {cta}, which has exited");
                         return self.fatal(ReportKind::PeerExited, line, message);
                     }
@@ -416,6 +414,12 @@ impl Cluster<'_> {
                     let now = Epoch { actor, clock, line, asynchronous: true, atomic: false };
                     for (at, data) in &pieces {
                         self.land(cta, *at, data, &view, now)?;
+                    }
+                    // Whoever waits for the phase knows that the copy is done with a peer's memory; its issuer does not.
+                    for peer in [cta, signals] {
+                        if peer != self.warps[issuer].cta {
+                            self.ctas[peer].touched.insert(actor, now);
+                        }
                     }
                     let Some(found) = self.ctas[signals].barriers.get_mut(&barrier) else {
                         continue;

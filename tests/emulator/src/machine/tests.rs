@@ -254,6 +254,25 @@ fn relaxed_arrivals_publish_initialisations_alone() {
 }
 
 #[test]
+fn a_cta_may_leave_once_it_has_waited_for_its_peers_copies() {
+    let meet = "barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;\n";
+    let init = INIT.replace("bar.sync 0;", meet);
+    let copy = "mov.u32 %r8, %cluster_ctarank; setp.ne.u32 %p2, %r8, 0; mov.b32 %r5, 256;\n\
+        @!%p0 bra WAIT; mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], %r5;\n\
+        PEER @%p2 bra WAIT; mov.b16 %h0, 3;\n\
+        cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%r0], [%d0+1024], %r5, [%r2], %h0;\n";
+    for timing in TIMINGS {
+        let body = format!("{init}{}{WAIT}", copy.replace("PEER ", ""));
+        let (_, reports) = run_with(timing, 32, 2, &body);
+        assert!(reports.is_empty(), "{timing:?}: {}", reports[0]);
+        let leaves = copy.replace("PEER ", "@%p2 bra OUT;");
+        let (_, reports) = run_with(timing, 1, 2, &format!("{init}{leaves}{WAIT}OUT:"));
+        let too_early = [ReportKind::PeerExited, ReportKind::ExitOutstanding];
+        assert!(reports.iter().any(|r| too_early.contains(&r.kind)), "{timing:?} {reports:?}");
+    }
+}
+
+#[test]
 fn lane_copies_are_waited_for() {
     let copy = "cp.async.ca.shared.global [%r4], [%d2], 4;";
     clean(32, &format!("{copy} cp.async.wait_all; {READ}"));
