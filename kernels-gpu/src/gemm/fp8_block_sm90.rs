@@ -55,6 +55,7 @@ use crate::ptx::tma::{self, MapAddress};
 use crate::ptx::{Smem, ldst, mbarrier, sreg, sync, warp};
 use crate::tile::fragment;
 use crate::tile::output::Output;
+use crate::tile::scale_chunk::ROW_BYTES as CHUNK_BYTES;
 use crate::tile::schedule::{self, GroupTables};
 use crate::tile::work::{self, Board, Outbox};
 use core::mem::offset_of;
@@ -81,8 +82,6 @@ const SWAP_ROWS: u32 = 64;
 const OPERAND_BYTES: u32 = TILE * TILE_K;
 /// Bytes that one slot holds of the weights, and at most of the tokens.
 const SLOT_BYTES: u32 = 2 * OPERAND_BYTES;
-/// Bytes of one row of a chunk of scales.
-const CHUNK_BYTES: u32 = SCALE_CHUNK * 4;
 /// Bytes between rows of a warp's staging buffer: 64 outputs and 16 bytes that spread rows over banks.
 const STAGING_PITCH: u32 = 64 * 2 + 16;
 /// Bytes of a warp's staging buffer: its 16 rows of half a tile, or 64 tokens x 16 columns.
