@@ -30,6 +30,19 @@ pub struct Lesson {
 /// # Errors
 /// If the device does not run them, or what the driver answers.
 pub fn load(device: &Device) -> Result<Vec<Lesson>> {
+    load_text(device, PTX)
+}
+
+/// The module as text, for tests that change it.
+pub const fn text() -> &'static str {
+    PTX
+}
+
+/// All lessons from another text of the module.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(device: &Device, text: &str) -> Result<Vec<Lesson>> {
     let driver = device.driver();
     let info = device.info();
     let Variant { module: name, arch, .. } = LESSONS[0];
@@ -41,8 +54,8 @@ pub fn load(device: &Device) -> Result<Vec<Lesson>> {
             name: info.name.clone(),
         });
     }
-    PtxModule { name, arch, text: Cow::Borrowed(PTX) }.check(info.driver_version)?;
-    let module = driver.load_module(name, PTX)?;
+    PtxModule { name, arch, text: Cow::Owned(text.to_owned()) }.check(info.driver_version)?;
+    let module = driver.load_module(name, text)?;
     LESSONS
         .iter()
         .map(|variant| {

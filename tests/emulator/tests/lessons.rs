@@ -14,11 +14,11 @@ use rayon::prelude::*;
 use std::time::Instant;
 
 /// What is wrong with a lesson on a problem.
-fn complaint(number: usize, problem: &HostProblem, timing: Timing) -> Option<String> {
+fn complaint(ptx: &str, number: usize, problem: &HostProblem, timing: Timing) -> Option<String> {
     let emulated = Emulated::timed(timing, 3);
     let tables = problem.tables();
     let run = || {
-        let lesson = lessons::load(&emulated.device)?.swap_remove(number);
+        let lesson = lessons::load_text(&emulated.device, ptx)?.swap_remove(number);
         let exact = ExactProblem::new(&emulated.device, problem, &tables)?;
         let left = exact.run_kernel(None, |prepared, tensors| {
             lesson.launch(Stream::DEFAULT, prepared.plan().problem(), tensors)
@@ -64,10 +64,37 @@ fn every_lesson_gives_the_bits_that_it_promises() {
         .par_iter()
         .filter_map(|&(number, (i, problem))| {
             let timing = timings(problem.spec.seed)[(i + number) % 3];
-            complaint(number, problem, timing)
+            complaint(lessons::text(), number, problem, timing)
         })
         .collect();
     let seconds = start.elapsed().as_secs_f64();
     say(&format!("lessons: {} runs, {} failed, {seconds:.1} s", pairs.len(), failures.len()));
     assert!(failures.is_empty(), "{}", failures[..failures.len().min(5)].join("\n"));
+}
+
+/// The module without the first or last line of a lesson that holds `instruction`.
+fn without(lesson: &str, instruction: &str, last: bool) -> String {
+    let text = lessons::text();
+    let entry = text.find(&format!(".entry {lesson}")).expect("the lesson") + 1;
+    let body = text[entry..].split(".entry ").next().unwrap_or_default();
+    let at = if last { body.rfind(instruction) } else { body.find(instruction) };
+    let at = entry + at.expect("the instruction");
+    let line_end = at + text[at..].find('\n').expect("a line");
+    format!("{}{}", &text[..at], &text[line_end..])
+}
+
+/// What the pages say of barriers and fences that are left out.
+#[test]
+fn a_barrier_or_fence_left_out_is_reported() {
+    let spec = Spec { experts: 2, n: 128, k: 256, seed: 3, ..Spec::PLAIN };
+    let problem = HostProblem::new(spec, Routing::packed(vec![40, 3]));
+    for (number, lesson, instruction, last, word) in [
+        (1, "lesson_2_shared_tile", "bar.sync", false, "Race"),
+        (1, "lesson_2_shared_tile", "bar.sync", true, "Race"),
+        (2, "lesson_3_wgmma", "fence.proxy.async", false, "fence"),
+    ] {
+        let said = complaint(&without(lesson, instruction, last), number, &problem, Timing::Late);
+        let said = said.unwrap_or_default();
+        assert!(said.contains(word), "{lesson} without {instruction}: {said}");
+    }
 }
