@@ -67,9 +67,14 @@ impl<'w> OnDevice<'w> {
     /// # Errors
     /// What the host crate refuses.
     pub fn launch(&self, stream: Stream) -> Result<()> {
+        self.prepared.launch(stream, &self.tensors())
+    }
+
+    /// Views of all tensors.
+    pub fn tensors(&self) -> Fp8GroupedMmTensors<'_> {
         let Fp8GroupedMm { rows, experts, n, k, output } = *self.prepared.plan().problem();
         let (nb, kb) = (n / 128, k / 128);
-        let tensors = Fp8GroupedMmTensors {
+        Fp8GroupedMmTensors {
             output: self.output.tensor(output, &[rows, n]),
             a: self.a.tensor(ElementType::E4m3, &[rows, k]),
             b: self.weights.b.tensor(ElementType::E4m3, &[experts, n, k]),
@@ -78,8 +83,7 @@ impl<'w> OnDevice<'w> {
             problem_sizes: self.problem_sizes.tensor(ElementType::I32, &[experts, 3]),
             expert_offsets: self.expert_offsets.tensor(ElementType::I32, &[experts]),
             status: Some(self.status.tensor(ElementType::U32, &[1])),
-        };
-        self.prepared.launch(stream, &tensors)
+        }
     }
 
     /// The output's bits.

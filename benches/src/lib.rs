@@ -8,6 +8,8 @@
 //! | [`reader`] | the kernel that reads memory: to flush the second-level cache, and as the ceiling |
 //! | [`timer`] | event-timed graph replays: burst and sustained |
 //! | [`measure`], [`suites`] | one case, and the cases of each operation |
+//! | [`lessons`] | the kernels of `docs/lessons`, and their figures in its pages |
+//! | [`session`] | how every run begins |
 //! | [`clocks`] | SM clock and power while something runs |
 //! | [`record`] | the JSON that is committed |
 //! | [`names`], [`table`] | what the name of a case says, and plain tables |
@@ -23,6 +25,7 @@ pub mod compare;
 pub mod count;
 pub mod data;
 pub mod drawings;
+pub mod lessons;
 pub mod measure;
 pub mod models;
 pub mod names;
@@ -30,6 +33,7 @@ pub mod peers;
 pub mod plot;
 pub mod reader;
 pub mod record;
+pub mod session;
 pub mod shapes;
 pub mod standing;
 pub mod suites;

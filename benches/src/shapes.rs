@@ -174,7 +174,8 @@ pub struct Case {
 }
 
 impl Case {
-    fn new(group: Group, mean_rows: u32, distribution: Distribution) -> Self {
+    /// A case with its routing, which depends on nothing else.
+    pub fn new(group: Group, mean_rows: u32, distribution: Distribution) -> Self {
         let rows_per_expert = distribution.counts(group.experts, mean_rows);
         Self { group, mean_rows, distribution, rows_per_expert }
     }

@@ -23,8 +23,9 @@ use serde::Serialize;
 use std::sync::Arc;
 
 /// Rows whose outputs are compared with the models.
-const SAMPLED_ROWS: usize = 4;
-const SEED: u64 = 1234;
+pub(crate) const SAMPLED_ROWS: usize = 4;
+/// Seed of all data.
+pub(crate) const SEED: u64 = 1234;
 
 /// An operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -149,7 +150,7 @@ impl Listed {
 }
 
 /// The sizes of a case.
-fn work(case: &Case) -> Work {
+pub(crate) fn work(case: &Case) -> Work {
     Work {
         rows: case.rows(),
         live_experts: case.live_experts(),

@@ -9,7 +9,8 @@
     gpu_module = "mxfp8_gemm_sm90",
     gpu_module = "mxfp8_gemm_sm100",
     gpu_module = "mxfp8_gemm_sm100_pair",
-    gpu_module = "tensor_probe_sm100"
+    gpu_module = "tensor_probe_sm100",
+    gpu_module = "lessons_sm90"
 ))]
 macro_rules! entry {
     ($symbol:ident, $params:ty, $output:ty) => {
@@ -118,4 +119,18 @@ mod tensor_probe_sm100 {
 
     entry!(tensor_probe_sm100, TensorProbeParams, |p, base| kernel::<ONE_CTA>(&p, base));
     entry!(tensor_probe_sm100_pair, TensorProbeParams, |p, base| kernel::<PAIR>(&p, base));
+}
+
+#[cfg(gpu_module = "lessons_sm90")]
+mod lessons_sm90 {
+    use crate::abi::LessonParams;
+    use crate::lessons::*;
+
+    entry!(lesson_1_naive, LessonParams, |p, base| lesson_1::kernel(&Args::new(&p, base)));
+    entry!(lesson_2_shared_tile, LessonParams, |p, base| lesson_2::kernel(&Args::new(&p, base)));
+    entry!(lesson_3_wgmma, LessonParams, |p, base| lesson_3::kernel(&Args::new(&p, base)));
+    entry!(lesson_4_tma, LessonParams, |p, base| lesson_4::kernel(&Args::new(&p, base)));
+    entry!(lesson_5_producer, LessonParams, |p, base| lesson_5::kernel(&Args::new(&p, base)));
+    entry!(lesson_6_promotion, LessonParams, |p, base| lesson_6::kernel(&Args::new(&p, base)));
+    entry!(lesson_7_swapped, LessonParams, |p, base| lesson_7::kernel(&Args::new(&p, base)));
 }

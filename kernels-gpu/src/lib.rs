@@ -9,6 +9,7 @@
 //! | [`tile`] | nouns and verbs: rings, descriptors, raster, work lists, fragments | pure parts also for the host |
 //! | `gemm` | one file per kernel | GPU |
 //! | `quant` | one file per quantiser | GPU |
+//! | `lessons` | the kernels of `docs/lessons`, which are not shipped | GPU |
 //! | `probe` | kernels that measure the machine, or question it | GPU |
 //! | `entry` | the `extern "ptx-kernel"` shims that a PTX module exports | GPU |
 //!
@@ -28,6 +29,8 @@ pub mod tile;
 mod entry;
 #[cfg(target_arch = "nvptx64")]
 mod gemm;
+#[cfg(all(target_arch = "nvptx64", gpu_module = "lessons_sm90"))]
+mod lessons;
 #[cfg(target_arch = "nvptx64")]
 mod probe;
 #[cfg(target_arch = "nvptx64")]

@@ -9,6 +9,7 @@
 //! | [`sweep`] | whole problems by tiles, on all cores |
 //! | [`metrics`], [`judge`], [`suite`] | comparison of outputs, with reports that a person can read |
 //! | [`mx`] | the MXFP8 operations: problems, models, judgement |
+//! | [`lessons`] | the kernels of `docs/lessons`, and what each promises |
 //! | [`soak`] | problems that are launched again and again from many threads |
 //! | [`cpu`] | the CPU backend on such problems, and what it promises |
 //! | [`gpu`], [`guarded`] | device access, guard zones, and the rule for skipping without a GPU |
@@ -21,6 +22,7 @@ pub mod e4m3;
 pub mod gpu;
 pub mod guarded;
 pub mod judge;
+pub mod lessons;
 pub mod metrics;
 pub mod mx;
 pub mod narrow;

@@ -1,4 +1,5 @@
-//! `cargo xtask build-ptx`: device crate -> rustc's nvptx64 target -> text pass -> `host/ptx`.
+//! `cargo xtask build-ptx`: device crate -> rustc's nvptx64 target -> text pass -> `host/ptx`,
+//! and `docs/lessons/ptx` for the kernels of the lessons.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -6,13 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
-use expert_gemm_kernels::abi::{ABI_VERSION, Arch, VARIANTS, Variant};
+use anyhow::{Context, Result, bail};
+use expert_gemm_kernels::abi::{ABI_VERSION, Arch};
 
 use crate::golden::{self, Counts};
 use crate::manifest::{Manifest, Module};
 use crate::stamp::Stamp;
-use crate::{post, process, stamp, toolchain, wheel, workspace};
+use crate::{collections, post, process, stamp, toolchain, wheel, workspace};
 
 /// Arguments of `build-ptx`.
 #[derive(clap::Args)]
@@ -35,19 +36,21 @@ impl Args {
     }
 }
 
-/// Builds every module of the variant table.
+/// Builds every module of every collection.
 pub(crate) fn run(args: &Args) -> Result<()> {
     toolchain::ensure_rust_src()?;
     let rustc = toolchain::version()?;
     let source = stamp::source_hash()?;
     let mut counts = Counts::new();
     let mut outputs = Vec::new();
-    let wanted = families(args.arch.as_deref())?;
-    for &arch in &wanted {
+    let wanted = args.arch.as_deref().map(collections::family).transpose()?;
+    let pairs =
+        collections::ALL.into_iter().flat_map(|c| c.families().into_iter().map(move |f| (c, f)));
+    for (collection, arch) in pairs.filter(|(_, arch)| wanted.is_none_or(|wanted| wanted == *arch))
+    {
         let mut modules = Vec::new();
-        for name in modules_of(arch) {
-            let variants: Vec<&Variant> =
-                VARIANTS.iter().filter(|v| v.arch == arch && v.module == name).collect();
+        for name in collection.modules(arch) {
+            let variants = collection.kernels(arch, name);
             let body = post::process(&compile(arch, name)?, &variants)
                 .with_context(|| format!("module {name} for {}", arch.name()))?;
             for (symbol, collectives) in body.collectives {
@@ -62,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 ptx_version: format!("{}.{}", version.0, version.1),
                 symbols: variants.iter().map(|variant| variant.symbol.to_owned()).collect(),
             });
-            outputs.push((folder(arch).join(format!("{name}.ptx")), text));
+            outputs.push((collection.folder(arch).join(format!("{name}.ptx")), text));
         }
         let manifest = Manifest {
             abi_version: ABI_VERSION,
@@ -71,41 +74,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             source_sha256: source.clone(),
             modules,
         };
-        outputs.push((folder(arch).join("manifest.json"), manifest.to_text()?));
+        outputs.push((collection.folder(arch).join("manifest.json"), manifest.to_text()?));
     }
     golden::hold("collectives", &counts, args.bless, "build-ptx")?;
     if args.check { check(&outputs) } else { write(&outputs) }
-}
-
-/// The folder of a family's committed PTX.
-pub(crate) fn folder(arch: Arch) -> PathBuf {
-    workspace::root().join("host/ptx").join(arch.name())
-}
-
-/// The families of the variant table, or the one named.
-pub(crate) fn families(name: Option<&str>) -> Result<Vec<Arch>> {
-    let mut all: Vec<Arch> = Vec::new();
-    for variant in VARIANTS {
-        if !all.contains(&variant.arch) {
-            all.push(variant.arch);
-        }
-    }
-    let Some(name) = name else { return Ok(all) };
-    let known: Vec<&str> = all.iter().map(|arch| arch.name()).collect();
-    let chosen: Vec<Arch> = all.iter().copied().filter(|arch| arch.name() == name).collect();
-    ensure!(!chosen.is_empty(), "no kernel is built for {name}; known: {}", known.join(", "));
-    Ok(chosen)
-}
-
-/// The modules of a family, in the order of the variant table.
-pub(crate) fn modules_of(arch: Arch) -> Vec<&'static str> {
-    let mut modules = Vec::new();
-    for variant in VARIANTS.iter().filter(|variant| variant.arch == arch) {
-        if !modules.contains(&variant.module) {
-            modules.push(variant.module);
-        }
-    }
-    modules
 }
 
 /// The oldest PTX version that can hold a family's instructions. Drivers refuse a version newer than
@@ -276,12 +248,5 @@ mod tests {
             text,
             "  line 2: committed `b`, built `x`\n  line 4: committed `(end of file)`, built `d`"
         );
-    }
-
-    #[test]
-    fn a_family_is_found_by_name() {
-        assert_eq!(families(Some("sm_90a")).expect("known"), [Arch::Sm90a]);
-        assert!(families(Some("sm_1")).expect_err("unknown").to_string().contains("sm_90a"));
-        assert!(!modules_of(Arch::Sm90a).is_empty());
     }
 }

@@ -34,7 +34,7 @@ const BUILDS: [Build; 5] = [
     },
     Build {
         arguments: &["build", "--bins", "-p", "expert-gemm-benches"],
-        makes: |program| program == "bench" || program == "demo",
+        makes: |program| ["bench", "demo", "lessons"].contains(&program),
     },
     Build {
         arguments: &["build", "--bin", "capture", "-p", "ptx-emulator"],

@@ -12,6 +12,7 @@ mod bundle;
 mod candle;
 mod capi;
 mod cfg;
+mod collections;
 mod demo;
 mod doctor;
 mod emulate;

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use expert_gemm_kernels::abi::{Arch, VARIANTS, Variant};
+use expert_gemm_kernels::abi::{Arch, Variant};
 
+use crate::collections::{self, Collection};
 use crate::golden::{self, Counts};
 use crate::ptxas_log::{self, Report, Usage};
 use crate::sass::{self, Function};
 use crate::wheel::{self, Wheel};
-use crate::{build_ptx, cfg, process, ui, workspace};
+use crate::{cfg, process, ui, workspace};
 
 /// Arguments of `ptxas`.
 #[derive(clap::Args)]
@@ -92,14 +93,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut faults = Vec::new();
     let others = if args.all_versions { &wheel::OTHER_PTXAS[..] } else { &[] };
     for &assembler in [wheel::PTXAS].iter().chain(others) {
-        for arch in build_ptx::families(None)? {
+        for (collection, arch, module) in modules() {
             let targets = if args.all_versions { targets(arch) } else { &targets(arch)[..1] };
-            for (module, &target) in modules_of(arch, targets) {
-                let (report, functions) = assemble(assembler, arch, module, target)?;
+            for &target in targets {
+                let ptx = collection.folder(arch).join(format!("{module}.ptx"));
+                let (report, functions) = assemble(assembler, &ptx, module, target)?;
                 let version = assembler.version;
                 let here = |fault: &String| format!("ptxas {version}, {module}, {target}: {fault}");
                 faults.extend(report.messages.iter().map(here));
-                for variant in VARIANTS.iter().filter(|v| v.arch == arch && v.module == module) {
+                for variant in collection.kernels(arch, module) {
                     let (usage, function) = find(variant, &report, &functions)?;
                     rows.push(row(variant, (version, target), usage, function));
                     faults.extend(judge(variant, usage, function).iter().map(here));
@@ -119,30 +121,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     golden::hold("sass", &counts, args.bless, "ptxas")
 }
 
-/// Every module with every target.
-fn modules_of<'a>(
-    arch: Arch,
-    targets: &'a [&'static str],
-) -> impl Iterator<Item = (&'static str, &'a &'static str)> {
-    build_ptx::modules_of(arch)
-        .into_iter()
-        .flat_map(|module| targets.iter().map(move |t| (module, t)))
+/// Every module, with its family and the collection that it is of.
+fn modules() -> impl Iterator<Item = (Collection, Arch, &'static str)> {
+    collections::ALL.into_iter().flat_map(|collection| {
+        let families = collection.families().into_iter();
+        families.flat_map(move |arch| {
+            collection.modules(arch).into_iter().map(move |module| (collection, arch, module))
+        })
+    })
 }
 
 fn assemble(
     assembler: Wheel,
-    arch: Arch,
+    ptx: &Path,
     module: &str,
     target: &str,
 ) -> Result<(Report, Vec<Function>)> {
-    let ptx = build_ptx::folder(arch).join(format!("{module}.ptx"));
     if !ptx.exists() {
-        bail!("{} is missing; `cargo xtask build-ptx` writes it", workspace::shown(&ptx));
+        bail!("{} is missing; `cargo xtask build-ptx` writes it", workspace::shown(ptx));
     }
     let cubin = cubin(assembler, target, module)?;
     let doing = format!("assembling {module} for {target} with ptxas {}", assembler.version);
     let mut command = Command::new(assembler.fetch()?);
-    command.arg(format!("-arch={target}")).arg("-v").arg(&ptx).arg("-o").arg(&cubin);
+    command.arg(format!("-arch={target}")).arg("-v").arg(ptx).arg("-o").arg(&cubin);
     let (stdout, stderr) = process::capture(&mut command, &doing)?;
     let report = ptxas_log::parse(&(stdout + &stderr));
     Ok((report, disassemble(&cubin)?))
@@ -224,10 +225,9 @@ fn judge(variant: &Variant, usage: &Usage, function: &Function) -> Vec<String> {
     if loops.is_empty() && function.count(product) > 0 {
         fault(format!("has no loop around its {product}, so its main loop could not be checked"));
     }
-    let fences: usize = loops
-        .iter()
-        .map(|body| body.iter().filter(|&&i| function.code[i].is("MEMBAR")).count())
-        .sum();
+    // A fence for the CTA's own memory is cheap, and needed where threads write what the tensor core reads.
+    let waits = |i: usize| function.code[i].is("MEMBAR") && !function.code[i].is("MEMBAR.ALL.CTA");
+    let fences: usize = loops.iter().map(|body| body.iter().filter(|&&i| waits(i)).count()).sum();
     if fences > 0 {
         fault(format!("waits for all of memory inside its main loop: {fences} MEMBAR"));
     }
@@ -236,6 +236,8 @@ fn judge(variant: &Variant, usage: &Usage, function: &Function) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use expert_gemm_kernels::abi::VARIANTS;
+
     use super::*;
 
     fn usage() -> Usage {
@@ -258,7 +260,9 @@ mod tests {
 
     #[test]
     fn each_broken_budget_is_named() {
-        let code = function("QGMMA\nMEMBAR.ALL.GPU\n@P0 BRA `(.L_0)\nLDL R1\nSTL R1\nEXIT");
+        let code = function(
+            "QGMMA\nMEMBAR.ALL.CTA\nMEMBAR.ALL.GPU\n@P0 BRA `(.L_0)\nLDL R1\nSTL R1\nEXIT",
+        );
         let bad = Usage { registers: 255, stack: 8, spill_stores: 4, ..usage() };
         let faults = judge(&VARIANTS[0], &bad, &code).join("\n");
         for word in ["255 registers", "spills: 4", "8 bytes", "1 LDL", "1 STL", "1 MEMBAR"] {

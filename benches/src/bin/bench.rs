@@ -4,14 +4,12 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum as _};
 use expert_gemm::Device;
 use expert_gemm_benches::compare::Comparison;
-use expert_gemm_benches::measure::print_header;
 use expert_gemm_benches::peers::PeerTable;
-use expert_gemm_benches::reader::Reader;
-use expert_gemm_benches::record::{self, Ceiling, Meta, Record};
+use expert_gemm_benches::record::Record;
+use expert_gemm_benches::session;
 use expert_gemm_benches::shapes::Set;
 use expert_gemm_benches::standing;
 use expert_gemm_benches::suites::Suite;
-use expert_gemm_benches::timer::Timer;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -112,17 +110,8 @@ fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     let device = Device::open(0).context("measuring needs a GPU")?;
-    let timer = Timer::new(&device)?;
-    timer.warm_up()?;
-    let ceiling = ceiling(&device, &timer)?;
-    println!("{}", device.info());
-    println!(
-        "ceiling: read {:.0} GB/s, copy {:.0} GB/s; floor {:.1} us",
-        ceiling.read_gbps, ceiling.copy_gbps, ceiling.floor_us
-    );
-    print_header();
-
-    let mut record = Record { meta: meta(&device, ceiling), cases: Vec::new() };
+    let (timer, meta) = session::begin(&device)?;
+    let mut record = Record { meta, cases: Vec::new() };
     for suite in args.suites(&device) {
         let wants = |name: &str| args.wants(name);
         record.cases.extend(suite.measure(&device, &timer, args.set, &wants, args.sustained)?);
@@ -142,48 +131,4 @@ fn run(args: Args) -> Result<()> {
         println!("written to {}", path.display());
     }
     Ok(())
-}
-
-fn meta(device: &Device, ceiling: Ceiling) -> Meta {
-    let info = device.info();
-    let smi = |field| record::smi(info.ordinal, field);
-    let number = |field| smi(field).and_then(|text| text.parse().ok());
-    let driver = smi("driver_version").unwrap_or_else(|| "unknown".to_owned());
-    Meta {
-        gpu: info.name.clone(),
-        driver: format!("{driver}, CUDA {}", info.driver_version),
-        clocks: number("clocks.max.sm"),
-        watts: number("power.limit"),
-        date: record::today(),
-        commit: record::commit(),
-        method: "us: median of 8 to 30 event-timed CUDA-graph replays, L2 filled before each by \
-                 reading 256 MiB (bulk copies to shared memory, clean lines); us_sustained: mean of replays back \
-                 to back for 0.5 s. Data: random codes of quantised normal data. bytes: each input \
-                 and output once, weights of experts with rows only; ideal_us: the larger of \
-                 bytes / 4.65 TB/s and flop / 1.5 PFLOP/s. read_gbps: the flushing kernel over \
-                 4 GiB; copy_gbps: the driver's device-to-device copy, bytes read and written."
-            .to_owned(),
-        ceiling,
-        peers: Vec::new(),
-    }
-}
-
-fn ceiling(device: &Device, timer: &Timer) -> Result<Ceiling> {
-    let best = |reader: &Reader| -> Result<f64> {
-        let graph = timer.capture(|stream| reader.launch(stream))?;
-        // SAFETY: `reader` owns the memory and is alive.
-        Ok(unsafe { timer.burst(&graph) }?.fastest_us)
-    };
-    let floor_us = best(&Reader::new(device, 16 << 10)?)?;
-    let large = Reader::new(device, 4 << 30)?;
-    let read_gbps = large.bytes() as f64 / best(&large)? * 1e-3;
-    let bytes = 1 << 30;
-    let (from, to) = (device.alloc(bytes)?, device.alloc(bytes)?);
-    let graph = timer.capture(|stream| {
-        // SAFETY: two buffers of this size that outlive the replays.
-        unsafe { device.driver().copy_on_device(to.address(), from.address(), bytes, stream) }
-    })?;
-    // SAFETY: both buffers are alive.
-    let copy_us = unsafe { timer.burst(&graph) }?.fastest_us;
-    Ok(Ceiling { read_gbps, copy_gbps: 2.0 * bytes as f64 / copy_us * 1e-3, floor_us })
 }

@@ -4,6 +4,7 @@
 pub mod bulk_read;
 pub mod fp8_block;
 pub mod groups;
+pub mod lesson;
 pub mod mxfp8_gemm;
 pub mod mxfp8_gemm_sm100;
 pub mod mxfp8_gemm_sm100_pair;
@@ -17,6 +18,7 @@ pub mod variant;
 pub use bulk_read::BulkReadParams;
 pub use fp8_block::Fp8BlockParams;
 pub use groups::{Group, GroupStatus, Problem, ScaledGroup, ScaledProblem};
+pub use lesson::{LESSONS, LessonParams};
 pub use mxfp8_gemm::Mxfp8GemmParams;
 pub use mxfp8_quant::{Mxfp8QuantParams, ScaleRule};
 pub use tensor_map::{MAPS, TensorMap};

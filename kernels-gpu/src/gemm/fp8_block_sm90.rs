@@ -55,12 +55,14 @@ mod math;
 mod rows;
 
 use self::ahead::Ahead;
-use crate::abi::{Fp8BlockParams, Problem, SCALE_BLOCK, TensorMap, fp8_block::*};
+use crate::abi::{Fp8BlockParams, Problem, SCALE_BLOCK, fp8_block::*};
 use crate::ptx::tma::{self, MapAddress};
 use crate::ptx::{Smem, ldst, mbarrier, sreg, sync, warp};
 use crate::tile::fragment;
 use crate::tile::output::Output;
+use crate::tile::scale_chunk::ROW_BYTES as CHUNK_BYTES;
 use crate::tile::schedule::{self, GroupTables};
+use crate::tile::token_boxes::{TokenMaps, token_span};
 use crate::tile::work::{self, Board, Outbox};
 use core::mem::offset_of;
 
@@ -87,8 +89,6 @@ const SWAP_ROWS: u32 = 64;
 const OPERAND_BYTES: u32 = TILE * TILE_K;
 /// Bytes that one slot holds of the weights, and at most of the tokens.
 const SLOT_BYTES: u32 = 2 * OPERAND_BYTES;
-/// Bytes of one row of a chunk of scales.
-const CHUNK_BYTES: u32 = SCALE_CHUNK * 4;
 /// Bytes between rows of a warp's staging buffer: 64 outputs and 16 bytes that spread rows over banks.
 const STAGING_PITCH: u32 = 64 * 2 + 16;
 /// Bytes of a warp's staging buffer: its 16 rows of half a tile, or 64 tokens x 16 columns.
@@ -116,8 +116,7 @@ const _: () = assert!(END == SMEM_BYTES && WORK.is_multiple_of(16));
 /// The kernel's parameter in registers, with the addresses of its tensor maps.
 #[derive(Clone, Copy)]
 pub(crate) struct Args {
-    /// The first of four, by rows of their boxes.
-    tokens: MapAddress,
+    tokens: TokenMaps,
     weights: MapAddress,
     scales_a: u64,
     scales_b: u64,
@@ -132,7 +131,7 @@ impl Args {
     #[inline(always)]
     pub(crate) fn new(p: &Fp8BlockParams, base: u64) -> Self {
         Self {
-            tokens: MapAddress(base + offset_of!(Fp8BlockParams, tokens) as u64),
+            tokens: TokenMaps(base + offset_of!(Fp8BlockParams, tokens) as u64),
             weights: MapAddress(base + offset_of!(Fp8BlockParams, weights) as u64),
             scales_a: p.scales_a,
             scales_b: p.scales_b,
@@ -146,13 +145,6 @@ impl Args {
                 problem: Problem { rows: p.rows, n: p.n, k: p.k },
             },
         }
-    }
-
-    /// The map of the tokens in boxes of `rows`, one of [`TOKEN_BOX_ROWS`].
-    #[inline(always)]
-    fn tokens_in_boxes_of(&self, rows: u32) -> MapAddress {
-        let index = rows.trailing_zeros() - TOKEN_BOX_ROWS[0].trailing_zeros();
-        MapAddress(self.tokens.0 + u64::from(index * size_of::<TensorMap>() as u32))
     }
 
     /// Number of column blocks of the output.
@@ -235,7 +227,7 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
         if warp == LOADING_WARP && warp::elect() {
             Ahead::guess(args).start(args, smem);
             for span in TOKEN_BOX_ROWS {
-                tma::prefetch_map(args.tokens_in_boxes_of(span));
+                tma::prefetch_map(args.tokens.in_boxes_of(span));
             }
             init_barriers(smem);
         }
@@ -279,21 +271,5 @@ unsafe fn init_barriers(smem: Shared) {
         smem.board().init(READING_WARPS);
         sync::fence_mbarrier_init();
         sync::fence_proxy_async_shared();
-    }
-}
-
-/// Columns that the tokens of a tile take in its form: 8, 16, 32 or 64 when swapped, else all 128 rows.
-#[inline(always)]
-const fn token_span(rows: u32) -> u32 {
-    if rows > 64 {
-        128
-    } else if rows > 32 {
-        64
-    } else if rows > 16 {
-        32
-    } else if rows > 8 {
-        16
-    } else {
-        8
     }
 }

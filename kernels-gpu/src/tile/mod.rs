@@ -16,11 +16,17 @@ pub(crate) mod e4m3_half;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod output;
 #[cfg(target_arch = "nvptx64")]
+pub(crate) mod promote;
+#[cfg(target_arch = "nvptx64")]
+pub(crate) mod scale_chunk;
+#[cfg(target_arch = "nvptx64")]
 pub(crate) mod scaled_schedule;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod scaled_tables;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod schedule;
+#[cfg(target_arch = "nvptx64")]
+pub(crate) mod token_boxes;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod token_store;
 #[cfg(target_arch = "nvptx64")]

@@ -29,7 +29,7 @@ pub(crate) struct GroupTables {
 impl GroupTables {
     /// Executed by: any thread. The rows of `expert`; none past the last expert.
     #[inline(always)]
-    unsafe fn group(&self, expert: u32) -> Group {
+    pub(crate) unsafe fn group(&self, expert: u32) -> Group {
         if expert >= self.experts {
             return Group { first_row: 0, rows: 0, status: GroupStatus::OK };
         }

@@ -105,6 +105,19 @@ impl ExactProblem {
     }
 
     fn run_with(&self, status: Option<DeviceTensor<'_>>) -> Result<Left> {
+        self.run_kernel(status, |prepared, tensors| prepared.launch(Stream::DEFAULT, tensors))
+    }
+
+    /// As [`run`](Self::run), with a kernel of the caller's, which is given the plan of the shipped one and the tensors.
+    ///
+    /// # Errors
+    ///
+    /// What `launch` answers, or a fault of the kernel.
+    pub fn run_kernel(
+        &self,
+        status: Option<DeviceTensor<'_>>,
+        launch: impl FnOnce(&Prepared, &Fp8GroupedMmTensors<'_>) -> Result<()>,
+    ) -> Result<Left> {
         let shape = *self.prepared.plan().problem();
         let (nb, kb) = (shape.n / 128, shape.k / 128);
         let (rows, experts) = (shape.rows, shape.experts);
@@ -118,7 +131,7 @@ impl ExactProblem {
             expert_offsets: self.expert_offsets.tensor(ElementType::I32, &[experts])?,
             status,
         };
-        self.prepared.launch(Stream::DEFAULT, &tensors)?;
+        launch(&self.prepared, &tensors)?;
         self.device.synchronize()?;
         let status: Vec<u32> = self.status.buffer.to_vec()?;
         let status = GroupStatus(status.first().copied().unwrap_or_default());

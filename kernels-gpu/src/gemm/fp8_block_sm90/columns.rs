@@ -3,12 +3,13 @@
 //! Here memory is the limit and one accumulator is enough. The tile's result is transposed on its way
 //! through shared memory.
 
-use super::math::{Math, fma};
+use super::math::Math;
 use super::*;
 use crate::ptx::stmatrix;
 use crate::ptx::wgmma::{self, Mma};
-use crate::tile::descriptor;
+use crate::tile::promote::promote_columns;
 use crate::tile::work::Work;
+use crate::tile::{descriptor, scale_chunk};
 
 impl Math<'_> {
     /// Executed by: warpgroup. The tile with weights on the rows and `2 R` token columns.
@@ -31,7 +32,7 @@ impl Math<'_> {
                 let mut scale_b = self.smem.scales_b(chunk);
                 for _ in 0..blocks {
                     // Before the wait for the tile, or they would stand between the multiplications.
-                    let scales = column_scales::<R>(scale_a, scale_b);
+                    let scales = scale_chunk::of_columns::<R>(scale_a, scale_b);
                     let (slot, parity) = (self.tiles.slot(), self.tiles.parity());
                     let weights = descriptor::k_major_128b(self.smem.weights(slot).at(half).0);
                     let tokens = descriptor::k_major_128b(self.smem.tokens(slot).0);
@@ -42,16 +43,7 @@ impl Math<'_> {
                     wgmma::wait::<0>();
                     M::landed(&mut block);
                     self.release_tile(slot);
-                    let mut group = 0;
-                    while group < R / 4 {
-                        let [even, odd] = scales[group];
-                        let i = group * 4;
-                        sum[i] = fma(block[i], even, sum[i]);
-                        sum[i + 1] = fma(block[i + 1], odd, sum[i + 1]);
-                        sum[i + 2] = fma(block[i + 2], even, sum[i + 2]);
-                        sum[i + 3] = fma(block[i + 3], odd, sum[i + 3]);
-                        group += 1;
-                    }
+                    promote_columns(&mut sum, &block, &scales);
                     self.tiles.advance();
                     scale_a = scale_a.at(4);
                     scale_b = scale_b.at(4);
@@ -95,23 +87,4 @@ impl Math<'_> {
             warp::sync();
         }
     }
-}
-
-/// Executed by: any thread. `sa * sb` of the thread's two columns in each group of 8; the first `R / 4`
-/// entries count. The arguments are the scales of its first column and of the weights, for one block.
-#[inline(always)]
-unsafe fn column_scales<const R: usize>(scale_a: Smem, scale_b: Smem) -> [[f32; 2]; R] {
-    let mut scales = [[0.0; 2]; R];
-    // SAFETY: the chunk has landed.
-    unsafe {
-        let b = ldst::load_shared_f32(scale_b);
-        let mut group = 0;
-        while group < R / 4 {
-            let a = scale_a.at(group as u32 * fragment::GROUP_COLS * CHUNK_BYTES);
-            let (even, odd) = (ldst::load_shared_f32(a), ldst::load_shared_f32(a.at(CHUNK_BYTES)));
-            scales[group] = [even * b, odd * b];
-            group += 1;
-        }
-    }
-    scales
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::ptx::cp_async;
 use crate::tile::ring::Ring;
+use crate::tile::scale_chunk::ScaleCopy;
 use crate::tile::work::{Inbox, Work};
 
 /// Executed by: the warp of the tensor copies, converged; one lane issues them.
@@ -89,7 +90,7 @@ impl Tokens {
         let span = token_span(work.rows);
         let half = TILE / CLUSTER;
         let slot_row = if span == TILE { sreg::cta_rank() * half } else { 0 };
-        let map = args.tokens_in_boxes_of(if span == TILE { half } else { span });
+        let map = args.tokens.in_boxes_of(if span == TILE { half } else { span });
         Self { map, row: work.row + slot_row, slot_row, span }
     }
 
@@ -122,9 +123,7 @@ impl Tokens {
 pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
     let mut inbox = Inbox::new(smem.board());
     let mut ring = Ring::<SCALE_STAGES>::new();
-    let row_bytes = u64::from(args.k_blocks) * 4;
-    // Rows begin on 16 bytes or not, all alike.
-    let aligned = (args.scales_a | args.scales_b | row_bytes).is_multiple_of(16);
+    let copy = ScaleCopy::new(args.scales_a, args.scales_b, args.k_blocks);
     loop {
         // SAFETY: the warp is converged here.
         let work = unsafe { inbox.take(lane) };
@@ -133,10 +132,10 @@ pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
         }
         let span = token_span(work.rows);
         let (_, expert) = work.alone();
-        let mut source_a = args.scales_a + u64::from(work.row + lane) * row_bytes;
+        let mut source_a = args.scales_a + u64::from(work.row + lane) * copy.row_bytes;
         let weight_block =
             u64::from(expert) * u64::from(args.col_blocks()) + u64::from(work.col_block);
-        let mut source_b = args.scales_b + weight_block * row_bytes;
+        let mut source_b = args.scales_b + weight_block * copy.row_bytes;
         let mut kb = 0;
         while kb < args.k_blocks {
             let chunk = ring.slot();
@@ -144,17 +143,9 @@ pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
             // SAFETY: the chunk is free; rows past the expert's own are zeroed instead of read.
             unsafe {
                 mbarrier::wait(smem.scales_free(chunk), ring.free_parity());
-                let mut row = lane;
-                let mut source = source_a;
-                while row < span {
-                    let target = smem.scales_a(chunk).at(row * CHUNK_BYTES);
-                    let words = if row < work.rows { words } else { 0 };
-                    copy_row(target, source, words, aligned);
-                    row += 32;
-                    source += 32 * row_bytes;
-                }
+                copy.rows(smem.scales_a(chunk), source_a, lane, [work.rows, span], words);
                 if lane == 0 {
-                    copy_row(smem.scales_b(chunk), source_b, words, aligned);
+                    copy.row(smem.scales_b(chunk), source_b, words);
                 }
                 cp_async::wait_all();
                 mbarrier::arrive(smem.scales_full(chunk));
@@ -163,23 +154,6 @@ pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
             source_b += u64::from(CHUNK_BYTES);
             kb += SCALE_CHUNK;
             ring.advance();
-        }
-    }
-}
-
-/// Executed by: any thread. Copies the first `words` of a row of scales, at most a chunk, and zeroes the
-/// rest of the chunk. An `aligned` row is a whole number of chunks long.
-#[inline(always)]
-unsafe fn copy_row(target: Smem, source: u64, words: u32, aligned: bool) {
-    // SAFETY: the caller owns the chunk, and `source` has `words` words.
-    unsafe {
-        if aligned {
-            cp_async::copy_16_bytes_or_zero(target, source, words > 0);
-        } else {
-            for word in 0..SCALE_CHUNK {
-                let source = source + u64::from(word * 4);
-                cp_async::copy_word_or_zero(target.at(word * 4), source, word < words);
-            }
         }
     }
 }

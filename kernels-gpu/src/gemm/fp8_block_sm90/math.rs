@@ -75,9 +75,3 @@ impl Math<'_> {
         self.scales.advance();
     }
 }
-
-/// `a * b + c`, rounded once.
-#[inline(always)]
-pub(super) fn fma(a: f32, b: f32, c: f32) -> f32 {
-    core::intrinsics::fmaf32(a, b, c)
-}

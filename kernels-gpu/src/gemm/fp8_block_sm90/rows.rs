@@ -2,12 +2,13 @@
 //!
 //! Two accumulators per warpgroup take turns: one is promoted while the other multiplies.
 
-use super::math::{Math, fma};
+use super::math::Math;
 use super::*;
 use crate::ptx::stmatrix;
 use crate::ptx::wgmma::{self, M64N128, Mma};
-use crate::tile::descriptor;
+use crate::tile::promote::promote_rows;
 use crate::tile::work::Work;
+use crate::tile::{descriptor, scale_chunk};
 
 /// A K block that is being multiplied.
 #[derive(Clone, Copy)]
@@ -100,16 +101,10 @@ impl Math<'_> {
             let chunk = self.acquire_scales();
             let row = self.warp * fragment::WARP_ROWS + fragment::row(self.lane);
             let rows = self.smem.scales_a(chunk).at(row * CHUNK_BYTES);
-            let upper = ldst::load_shared_f32x4(rows);
-            let lower = ldst::load_shared_f32x4(rows.at(8 * CHUNK_BYTES));
+            let a = scale_chunk::load_rows(rows);
             let b = ldst::load_shared_f32x4(self.smem.scales_b(chunk));
             self.release_scales();
-            [
-                [upper[0] * b[0], lower[0] * b[0]],
-                [upper[1] * b[1], lower[1] * b[1]],
-                [upper[2] * b[2], lower[2] * b[2]],
-                [upper[3] * b[3], lower[3] * b[3]],
-            ]
+            scale_chunk::of_rows(a, b)
         }
     }
 
@@ -137,21 +132,14 @@ impl Math<'_> {
         &self,
         sum: &mut [f32; 64],
         block: &mut [f32; 64],
-        InFlight { slot, scales: [upper, lower] }: InFlight,
+        InFlight { slot, scales }: InFlight,
     ) {
         // SAFETY: the block's group is complete.
         unsafe {
             M64N128::landed(block);
             self.release_tile(slot);
         }
-        let mut i = 0;
-        while i < 64 {
-            sum[i] = fma(block[i], upper, sum[i]);
-            sum[i + 1] = fma(block[i + 1], upper, sum[i + 1]);
-            sum[i + 2] = fma(block[i + 2], lower, sum[i + 2]);
-            sum[i + 3] = fma(block[i + 3], lower, sum[i + 3]);
-            i += 4;
-        }
+        promote_rows(sum, block, scales);
     }
 
     /// Executed by: warp. Writes its 16 rows of 128 columns, 64 columns at a time.
