@@ -1,4 +1,4 @@
-//! What the Markdown pages promise: that links lead somewhere, and that Rust on a page compiles.
+//! What the Markdown pages promise: that links lead somewhere, and that Rust on a page compiles or is an excerpt of a source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,16 +40,29 @@ impl Tree {
                     faults.push(format!("{path}:{line}: the link {link} {wrong}"));
                 }
             }
-            if !tested.contains(path) {
-                faults.extend(rust_blocks(text).into_iter().map(|line| {
-                    format!(
-                        "{path}:{line}: nothing compiles this Rust: name the page in a doctest \
-                         (tests/src/lib.rs), or mark the block rust,ignore"
-                    )
-                }));
+            let sources: Vec<String> = self.linked_sources(path, text).map(code).collect();
+            for block in rust_blocks(text) {
+                let wrong = match block.kind {
+                    Kind::Compiled if !tested.contains(path) => {
+                        "nothing compiles this Rust: name the page in a doctest (tests/src/lib.rs), or mark the block \
+                         rust,ignore, or rust,excerpt if it stands in a source that the page links"
+                    }
+                    Kind::Excerpt if !sources.iter().any(|code| code.contains(&block.code)) => {
+                        "this excerpt stands in no source that the page links"
+                    }
+                    _ => continue,
+                };
+                faults.push(format!("{path}:{}: {wrong}", block.line));
             }
         }
         faults
+    }
+
+    /// Texts of the Rust files that a page links.
+    fn linked_sources(&self, page: &str, text: &str) -> impl Iterator<Item = &str> {
+        let targets = links(text).into_iter().filter_map(|(_, link)| joined(page, &link));
+        let files: BTreeSet<String> = targets.filter(|path| has_extension(path, "rs")).collect();
+        files.into_iter().filter_map(|path| self.texts.get(&path).map(String::as_str))
     }
 
     /// What is wrong with a link of a page.
@@ -176,19 +189,51 @@ fn anchors(text: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// Line numbers of the blocks that say they are Rust to be compiled.
-fn rust_blocks(text: &str) -> Vec<usize> {
-    let mut inside = false;
-    let mut found = Vec::new();
+/// What a block of Rust says it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Compiled,
+    /// `rust,excerpt`: lines of a source.
+    Excerpt,
+    /// `rust,ignore`.
+    Neither,
+}
+
+struct RustBlock {
+    /// Number of its first line.
+    line: usize,
+    kind: Kind,
+    code: String,
+}
+
+/// The blocks of a page that say they are Rust.
+fn rust_blocks(text: &str) -> Vec<RustBlock> {
+    let mut found: Vec<RustBlock> = Vec::new();
+    let (mut inside, mut rust) = (false, false);
     for (i, line) in text.lines().enumerate() {
-        let Some(info) = line.trim_start().strip_prefix("```") else { continue };
-        inside = !inside;
-        let mut words = info.split(',').map(str::trim);
-        if inside && words.next() == Some("rust") && !words.any(|word| word == "ignore") {
-            found.push(i + 1);
+        if let Some(info) = line.trim_start().strip_prefix("```") {
+            inside = !inside;
+            let words: Vec<&str> = info.split(',').map(str::trim).collect();
+            rust = inside && words[0] == "rust";
+            if rust {
+                let kind = match () {
+                    () if words.contains(&"ignore") => Kind::Neither,
+                    () if words.contains(&"excerpt") => Kind::Excerpt,
+                    () => Kind::Compiled,
+                };
+                found.push(RustBlock { line: i + 1, kind, code: String::new() });
+            }
+        } else if rust && let Some(block) = found.last_mut() {
+            block.code.push_str(&code(line));
         }
     }
     found
+}
+
+/// Rust without its indentation and empty lines.
+fn code(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 #[cfg(test)]
@@ -243,5 +288,18 @@ mod tests {
             "#[cfg(doctest)]\n#[doc = include_str!(\"../book/page.md\")]\npub struct Page;\n";
         assert_eq!(faults(&[("book/page.md", page), ("src/lib.rs", test)]), [""; 0]);
         assert_eq!(faults(&[("book/page.md", page), ("src/deep/lib.rs", test)]).len(), 1);
+    }
+
+    #[test]
+    fn excerpts_stand_in_a_source_that_the_page_links() {
+        let source = ("a.rs", "fn a() {\n    let x = 1;\n\n    let y = 2;\n}\n");
+        let page = |code: &str| format!("[a](../a.rs)\n```rust,excerpt\n{code}\n```\n");
+        let (here, gone) = (page("  let x = 1;\n  let y = 2;"), page("  let x = 1;\n  let y = 3;"));
+        assert_eq!(faults(&[("book/page.md", &here), source]), [""; 0]);
+        let found = faults(&[("book/page.md", &gone), source]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("book/page.md:2:"), "{found:?}");
+        let unlinked = here.replace("../a.rs", "page.md");
+        assert_eq!(faults(&[("book/page.md", &unlinked), source]).len(), 1);
     }
 }
