@@ -43,7 +43,8 @@ impl Ahead {
         }
     }
 
-    /// Executed by: one thread of the warp that copies tiles, before all else. Copies the weights to the first slots.
+    /// Executed by: one thread of the warp that copies tiles, before all else; [`sync::fence_mbarrier_init`] and the
+    /// meeting of the cluster follow. Copies the weights to the first slots.
     #[inline(always)]
     pub(super) unsafe fn start(&self, args: &Args, smem: Shared) {
         // SAFETY: nobody else uses these barriers; the slots are free, and each holds a box.
@@ -51,7 +52,6 @@ impl Ahead {
             for slot in 0..BLOCKS {
                 mbarrier::init(smem.ahead(slot), 1);
             }
-            sync::fence_mbarrier_init();
             sync::fence_proxy_async_shared();
             for slot in 0..self.blocks {
                 let landed = smem.ahead(slot);

@@ -18,8 +18,8 @@ pub(super) fn complaint(kernel: &Variant) -> Option<String> {
 }
 
 /// Cheap ones first: most faults show in any problem.
-const LAUNCHES: [fn(ElementType) -> Vec<Launch>; 8] =
-    [narrow, broken_tables, aligned, skewed, wide, deep, crowded, panels];
+const LAUNCHES: [fn(ElementType) -> Vec<Launch>; 9] =
+    [narrow, broken_tables, guessed, aligned, skewed, wide, deep, crowded, panels];
 
 fn spec(output: ElementType, experts: usize, n: usize, k: usize, seed: u64) -> Spec {
     Spec { output, experts, n, k, seed, ..Spec::PLAIN }
@@ -46,6 +46,16 @@ fn narrow(output: ElementType) -> Vec<Launch> {
     // More blocks than the loops of the narrowest take at once.
     launches.push(packed(spec(output, 4, 256, 640, 13), &[8, 3, 5, 8], 2));
     launches
+}
+
+/// Wrong guesses at a CTA's first tile: the columns are right and the expert is not, or the other way round; and CTAs without
+/// any tile.
+fn guessed(output: ElementType) -> Vec<Launch> {
+    vec![
+        packed(spec(output, 4, 256, 384, 17), &[0, 5, 3, 8], 4),
+        packed(spec(output, 4, 512, 384, 18), &[130, 4, 7, 1], 4),
+        packed(spec(output, 4, 256, 384, 19), &[0, 0, 0, 3], 6),
+    ]
 }
 
 /// Scales at 16-byte boundaries and a multiple of four blocks: copies of 16 bytes. Then the loop over four blocks,
