@@ -48,13 +48,18 @@ fn narrow(output: ElementType) -> Vec<Launch> {
     launches
 }
 
-/// Wrong guesses at a CTA's first tile: the columns are right and the expert is not, or the other way round; and CTAs without
-/// any tile.
+/// Guesses at a CTA's first tile: right ones of several columns; wrong ones whose columns are right and whose expert is not, or
+/// the other way round; CTAs without any tile.
 fn guessed(output: ElementType) -> Vec<Launch> {
     vec![
         packed(spec(output, 4, 256, 384, 17), &[0, 5, 3, 8], 4),
         packed(spec(output, 4, 512, 384, 18), &[130, 4, 7, 1], 4),
         packed(spec(output, 4, 256, 384, 19), &[0, 0, 0, 3], 6),
+        packed(spec(output, 4, 512, 384, 30), &[4, 7, 1, 3], 4),
+        // The fifth cluster's tile is in the last columns of the expert that it guesses, and it guesses those before.
+        packed(spec(output, 3, 768, 384, 31), &[0, 130, 3], 10),
+        // The fourth cluster's tile is of the fourth expert, and it guesses the second.
+        packed(spec(output, 4, 768, 384, 32), &[5, 0, 0, 7], 10),
     ]
 }
 
