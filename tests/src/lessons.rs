@@ -99,7 +99,7 @@ impl Lesson {
         }
         let (a, b) = (tensors.a.address(), tensors.b.address());
         let [small @ .., weights] = variant.box_rows.map(u64::from);
-        let [b8, b16, b32, b64] = small.map(|rows| self.map(a, &[k, rows], &[k], &[128, rows]));
+        let [b8, b16, b32, b64] = small.map(|tall| self.map(a, &[k, rows], &[k], &[128, tall]));
         let gemm = Fp8BlockParams {
             tokens: [b8?, b16?, b32?, b64?],
             weights: self.map(b, &[k, n, experts], &[k, k * n], &[128, weights, 1])?,

@@ -233,7 +233,7 @@ fn rust_blocks(text: &str) -> Vec<RustBlock> {
 /// Rust without its indentation and empty lines.
 fn code(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 #[cfg(test)]

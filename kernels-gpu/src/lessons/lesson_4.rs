@@ -94,12 +94,8 @@ unsafe fn copy(args: &Args, smem: Shared, tile: Tile, slot: u32, kb: u32) {
         // SAFETY: the slot is free and holds both boxes; `full` expects exactly their bytes.
         unsafe {
             mbarrier::arrive_expect(full, SLOT_BYTES);
-            tma::load_2d(
-                smem.tokens(slot),
-                args.tokens.in_boxes_of(HALF_TILE),
-                [k, tile.row],
-                full,
-            );
+            let tokens = args.tokens.in_boxes_of(HALF_TILE);
+            tma::load_2d(smem.tokens(slot), tokens, [k, tile.row], full);
             let corner = [k, tile.column(), tile.expert];
             tma::load_3d(smem.weights(slot), args.weights, corner, full);
         }
