@@ -18,8 +18,6 @@ use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::Routing;
 
 mod pages;
-#[cfg(test)]
-mod quotes;
 
 pub use pages::{figures, fill_pages};
 

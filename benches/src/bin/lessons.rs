@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// Measure the kernels of docs/lessons on this machine's GPU
 #[derive(Parser)]
 struct Args {
-    /// Only cases whose name (<case>/<kernel>) contains one of these, separated by commas
+    /// Only cases whose name (`<case>/<kernel>`) contains one of these, separated by commas
     #[arg(long, value_delimiter = ',')]
     cases: Vec<String>,
     /// Where to write the record
