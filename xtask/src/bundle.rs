@@ -85,7 +85,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     rows.push(vec!["total".to_owned(), megabytes(total)]);
     print!("{}", ui::table(&["program", "MiB"], &rows));
-    ensure!(total < LARGEST, "the bundle has {} MiB, the limit is 60", megabytes(total));
+    let limit = megabytes(LARGEST);
+    ensure!(total < LARGEST, "the bundle has {} MiB, the limit is {limit}", megabytes(total));
     Ok(())
 }
 

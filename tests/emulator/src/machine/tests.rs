@@ -120,6 +120,11 @@ const WAIT: &str =
     "WAIT: mbarrier.try_wait.parity.shared::cta.b64 %p1, [%r2], 0; @!%p1 bra WAIT;\n";
 const COPY: &str = "@!%p0 bra WAIT; mov.b32 %r5, 256; mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], %r5;\n\
     cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%r0], [%d0+1024], %r5, [%r2];\n";
+/// The cluster meets without a release.
+const MEET: &str = "barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;\n";
+/// `%r9` is the peer's mbarrier.
+const FAR: &str =
+    "mov.u32 %r8, %cluster_ctarank; xor.b32 %r8, %r8, 1; mapa.shared::cluster.u32 %r9, %r2, %r8;\n";
 const READ: &str = "ld.shared.u32 %r6, [%r4]; st.global.u32 [%d2], %r6;";
 
 #[test]
@@ -206,29 +211,26 @@ fn divisions_by_zero_are_reported_for_lanes_that_divide() {
 
 #[test]
 fn clusters_reach_each_other() {
-    let far = "mov.u32 %r8, %cluster_ctarank; xor.b32 %r8, %r8, 1; mapa.shared::cluster.u32 %r9, %r2, %r8;\n";
     let sync = "barrier.cluster.arrive.aligned; barrier.cluster.wait.aligned;\n";
     let arrive = "@%p0 mbarrier.arrive.shared::cluster.b64 _, [%r9];\n";
     for timing in TIMINGS {
         let (_, reports) =
-            run_with(timing, 32, 2, &format!("{INIT}{far}{sync}{arrive}{WAIT}{sync}"));
+            run_with(timing, 32, 2, &format!("{INIT}{FAR}{sync}{arrive}{WAIT}{sync}"));
         assert!(reports.is_empty(), "{}", reports[0]);
     }
-    assert_eq!(found(32, 2, &format!("{INIT}{far}{sync}{arrive}")), [ReportKind::PeerExited]);
+    assert_eq!(found(32, 2, &format!("{INIT}{FAR}{sync}{arrive}")), [ReportKind::PeerExited]);
     let unpublished = INIT.replace("fence.mbarrier_init.release.cluster;", "");
-    let kinds = found(32, 2, &format!("{unpublished}{far}{sync}{arrive}{WAIT}{sync}"));
+    let kinds = found(32, 2, &format!("{unpublished}{FAR}{sync}{arrive}{WAIT}{sync}"));
     assert_eq!(kinds, [ReportKind::Barrier]);
 }
 
 #[test]
 fn relaxed_arrivals_publish_initialisations_alone() {
-    let meet = "barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;\n";
-    let far = "mov.u32 %r8, %cluster_ctarank; xor.b32 %r8, %r8, 1; mapa.shared::cluster.u32 %r9, %r2, %r8;\n";
     let arrive = "@%p0 mbarrier.arrive.shared::cluster.b64 _, [%r9];\n";
-    let init = INIT.replace("bar.sync 0;", meet);
+    let init = INIT.replace("bar.sync 0;", MEET);
     // The other warp's wait sees the initialisation, a peer's arrival does, and a copy does.
     for timing in TIMINGS {
-        let body = format!("{init}{far}{arrive}{WAIT}{meet}");
+        let body = format!("{init}{FAR}{arrive}{WAIT}{MEET}");
         let (_, reports) = run_with(timing, 64, 2, &body);
         assert!(reports.is_empty(), "{timing:?}: {}", reports[0]);
     }
@@ -255,8 +257,7 @@ fn relaxed_arrivals_publish_initialisations_alone() {
 
 #[test]
 fn a_cta_may_leave_once_it_has_waited_for_its_peers_copies() {
-    let meet = "barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;\n";
-    let init = INIT.replace("bar.sync 0;", meet);
+    let init = INIT.replace("bar.sync 0;", MEET);
     let copy = "mov.u32 %r8, %cluster_ctarank; setp.ne.u32 %p2, %r8, 0; mov.b32 %r5, 256;\n\
         @!%p0 bra WAIT; mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], %r5;\n\
         PEER @%p2 bra WAIT; mov.b16 %h0, 3;\n\
