@@ -1,5 +1,6 @@
 //! The math warps: which form each tile takes, and what both forms share.
 
+use super::rows::Done;
 use super::*;
 use crate::ptx::wgmma::{M64N8, M64N16, M64N32, M64N64};
 use crate::tile::ring::Ring;
@@ -10,15 +11,22 @@ use crate::tile::work::Inbox;
 pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: u32, lane: u32) {
     let mut inbox = Inbox::new(smem.board());
     let mut math = Math { args, smem, tiles: Ring::new(), scales: Ring::new(), warp, lane };
+    let mut done = Done::NONE;
     loop {
         // SAFETY: all warps of a warpgroup take the same items, so they stay together.
         unsafe {
             let work = inbox.take(lane);
+            if token_span(work.rows) == TILE {
+                math.tokens_on_rows::<O>(work, &mut done);
+                continue;
+            }
+            // No form but that one carries sums along: so none has to find registers for them.
+            math.store_done::<O>(&mut done);
+            done = Done::NONE;
             if work.rows == 0 {
                 break;
             }
             match token_span(work.rows) {
-                128 => math.tokens_on_rows::<O>(work),
                 64 => math.tokens_on_columns::<O, M64N64, 32>(work),
                 32 => math.tokens_on_columns::<O, M64N32, 16>(work),
                 16 => math.tokens_on_columns::<O, M64N16, 8>(work),
