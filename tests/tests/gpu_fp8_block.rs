@@ -111,6 +111,9 @@ fn extreme_numbers_of_experts_and_rows() {
             Spec { experts: 256, total_rows: 3000, skew: Skew::MostlyEmpty, k: 512, ..plain },
             Spec { experts: 1, total_rows: 20_000, n: 256, k: 256, ..plain },
             Spec { experts: 1, total_rows: 1, n: 4096, k: 7168, ..plain },
+            // Weights of 8 MiB an expert: its last tile of few rows keeps pace with the others.
+            Spec { experts: 6, total_rows: 1500, skew: Skew::Zipf, n: 4096, k: 2048, ..plain },
+            Spec { experts: 1, total_rows: 257, n: 8192, k: 1152, ..plain },
             Spec { experts: 64, total_rows: 0, skew: Skew::Empty, ..plain },
             Spec { experts: 64, total_rows: 0, skew: Skew::Empty, layout: Layout::Gaps, ..plain },
             Spec { experts: 0, total_rows: 0, skew: Skew::Empty, ..plain },

@@ -7,6 +7,7 @@
 //! it in one set of registers. NOTE(measured): with fresh outputs, ptxas 13.0 held three accumulators of
 //! 64 registers at once and spilled 748 bytes.
 
+use crate::tile::descriptor::moved_on;
 use core::arch::asm;
 
 unsafe extern "C" {
@@ -85,8 +86,8 @@ macro_rules! mma {
                         $first = inout(reg32) d[$i0],
                         $($register = inout(reg32) d[$i],)*
                         // 32 bytes along K are two units of a descriptor.
-                        a0 = in(reg64) a, a1 = in(reg64) a + 2, a2 = in(reg64) a + 4, a3 = in(reg64) a + 6,
-                        b0 = in(reg64) b, b1 = in(reg64) b + 2, b2 = in(reg64) b + 4, b3 = in(reg64) b + 6,
+                        a0 = in(reg64) a, a1 = in(reg64) moved_on(a, 2), a2 = in(reg64) moved_on(a, 4), a3 = in(reg64) moved_on(a, 6),
+                        b0 = in(reg64) b, b1 = in(reg64) moved_on(b, 2), b2 = in(reg64) moved_on(b, 4), b3 = in(reg64) moved_on(b, 6),
                         options(nostack)
                     );
                 }

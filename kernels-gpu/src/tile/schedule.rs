@@ -5,6 +5,12 @@
 //! one tile of the entry each. Where the columns run out, the CTAs left over compute the last tile again
 //! and do not store it: the copies that the cluster shares need all its CTAs.
 //!
+//! **In step.** The tiles above one another read the same weights at about the same time, from memory once and then from L2, as
+//! long as clusters go through the list at the same pace. A last tile of few rows would be done sooner, its cluster would run
+//! ahead for good, and soon everyone would read from memory. So where an expert's weights are too large to stay in L2 by
+//! themselves, its last tile takes as long as the others: it computes all rows. On an H200, 128 experts x 512 rows by Zipf,
+//! 4096x7168: 7.0 GB from memory instead of 12.4, 3622 us instead of 4282.
+//!
 //! One warp walks the group tables, 32 groups at a time, a lane each. All rows it hands out have passed
 //! [`Problem::group`], so nothing behind it can leave the tensors.
 
@@ -12,6 +18,9 @@ use super::raster;
 use super::work::{Outbox, Work};
 use crate::abi::{Group, GroupStatus, Problem};
 use crate::ptx::{ldst, sreg, warp};
+
+/// Bytes of an expert's weights from which on its tiles go in step.
+const IN_STEP_BYTES: u64 = 8 << 20;
 
 /// The group tables on the device.
 #[derive(Clone, Copy)]
@@ -57,6 +66,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
 ) {
     let col_blocks = tables.problem.n / TILE;
     let entry_cols = raster::blocks(col_blocks, CLUSTER);
+    let in_step = u64::from(tables.problem.n) * u64::from(tables.problem.k) >= IN_STEP_BYTES;
     let clusters = u64::from(sreg::ctas() / CLUSTER);
     let mut next = u64::from(sreg::cta() / CLUSTER);
     let mut before = 0u64;
@@ -78,6 +88,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
                 let (row_block, entry_col) =
                     raster::tile(index, raster::blocks(rows, TILE), entry_cols);
                 let alone = rows <= TILE;
+                let full = in_step && !alone;
                 let above = row_block * TILE;
                 let left = rows - above;
                 let rows = if left < TILE { left } else { TILE };
@@ -86,7 +97,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
                 let work = Work {
                     expert: first + owner,
                     row: first_row + above,
-                    rows,
+                    rows: if full { TILE } else { rows },
                     stored_rows: if inside { rows } else { 0 },
                     col_block: if inside { col_block } else { col_blocks - 1 },
                 };

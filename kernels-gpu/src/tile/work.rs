@@ -15,9 +15,9 @@ pub(crate) struct Work {
     pub(crate) expert: u32,
     /// First packed row.
     pub(crate) row: u32,
-    /// Rows of the tile that belong to the expert, at most the tile's height. 0 ends the list.
+    /// Rows to compute, at most the tile's height: those that belong to the expert, or more. 0 ends the list.
     pub(crate) rows: u32,
-    /// Rows to store: `rows`, or 0 for a CTA that only keeps its cluster company.
+    /// Rows to store: those that belong to the expert, or 0 for a CTA that only keeps its cluster company.
     pub(crate) stored_rows: u32,
     /// Column block.
     pub(crate) col_block: u32,

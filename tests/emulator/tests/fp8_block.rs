@@ -10,7 +10,7 @@ use expert_gemm::ElementType;
 use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing};
-use ptx_emulator::Stats;
+use ptx_emulator::{Stats, Timing};
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -106,4 +106,15 @@ fn many_experts() {
         problems.push((seed, Spec { layout, skew, ..spec }.build()));
     }
     check_all("many experts", &problems);
+}
+
+/// An expert with 8 MiB of weights, whose second tile holds two rows and is computed whole, past the end of all tensors.
+#[test]
+fn tiles_in_step() {
+    let spec = Spec { experts: 1, n: 8192, k: 1024, seed: 800, ..Spec::PLAIN };
+    let problem = HostProblem::new(spec, Routing::packed(vec![130]));
+    let emulated = Emulated::timed(Timing::Random(800), 2);
+    if let Err(complaint) = check(&emulated, &problem) {
+        panic!("{complaint}");
+    }
 }

@@ -8,8 +8,8 @@ use super::*;
 use crate::ptx::stmatrix;
 use crate::ptx::wgmma::{self, Mma};
 use crate::tile::promote::promote_columns;
+use crate::tile::scale_chunk;
 use crate::tile::work::Work;
-use crate::tile::{descriptor, scale_chunk};
 
 impl Math<'_> {
     /// Executed by: warpgroup. The tile with weights on the rows and `2 R` token columns.
@@ -34,8 +34,7 @@ impl Math<'_> {
                     // Before the wait for the tile, or they would stand between the multiplications.
                     let scales = scale_chunk::of_columns::<R>(scale_a, scale_b);
                     let (slot, parity) = (self.tiles.slot(), self.tiles.parity());
-                    let weights = descriptor::k_major_128b(self.smem.weights(slot).at(half).0);
-                    let tokens = descriptor::k_major_128b(self.smem.tokens(slot).0);
+                    let [weights, tokens] = self.operands(slot, [half, 0]);
                     mbarrier::wait(self.smem.tile_full(slot), parity);
                     wgmma::fence();
                     M::start(&mut block, weights, tokens);

@@ -140,10 +140,10 @@ pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
         while kb < args.k_blocks {
             let chunk = ring.slot();
             let words = args.k_blocks - kb;
-            // SAFETY: the chunk is free; rows past the expert's own are zeroed instead of read.
+            // SAFETY: the chunk is free; rows that are not stored are zeroed instead of read.
             unsafe {
                 mbarrier::wait(smem.scales_free(chunk), ring.free_parity());
-                copy.rows(smem.scales_a(chunk), source_a, lane, [work.rows, span], words);
+                copy.rows(smem.scales_a(chunk), source_a, lane, [work.stored_rows, span], words);
                 if lane == 0 {
                     copy.row(smem.scales_b(chunk), source_b, words);
                 }

@@ -3,6 +3,7 @@
 use super::rows::Done;
 use super::*;
 use crate::ptx::wgmma::{M64N8, M64N16, M64N32, M64N64};
+use crate::tile::descriptor;
 use crate::tile::ring::Ring;
 use crate::tile::work::Inbox;
 
@@ -50,6 +51,17 @@ impl Math<'_> {
     #[inline(always)]
     pub(super) fn warpgroup(&self) -> u32 {
         self.warp / (WARPGROUP / 32)
+    }
+
+    /// Descriptors of weights and tokens in a slot, each some bytes on.
+    #[inline(always)]
+    pub(super) fn operands(&self, slot: u32, [weights, tokens]: [u32; 2]) -> [u64; 2] {
+        let first = descriptor::k_major_128b(self.smem.weights(0).0);
+        let here = slot * (SLOT_BYTES / descriptor::UNIT);
+        [
+            descriptor::moved_on(first, here + weights / descriptor::UNIT),
+            descriptor::moved_on(first, here + (OPERAND_BYTES + tokens) / descriptor::UNIT),
+        ]
     }
 
     /// Executed by: warpgroup. Lets the slot be overwritten, once its multiplication is done.

@@ -8,8 +8,8 @@ use super::*;
 use crate::ptx::stmatrix;
 use crate::ptx::wgmma::{self, M64N128, Mma};
 use crate::tile::promote::promote_rows;
+use crate::tile::scale_chunk;
 use crate::tile::work::Work;
-use crate::tile::{descriptor, scale_chunk};
 
 /// A K block that is being multiplied.
 #[derive(Clone, Copy)]
@@ -143,8 +143,7 @@ impl Math<'_> {
     unsafe fn start(&mut self, block: &mut [f32; 64]) -> u32 {
         let (slot, parity) = (self.tiles.slot(), self.tiles.parity());
         let half = self.warpgroup() * (OPERAND_BYTES / 2);
-        let tokens = descriptor::k_major_128b(self.smem.tokens(slot).at(half).0);
-        let weights = descriptor::k_major_128b(self.smem.weights(slot).0);
+        let [weights, tokens] = self.operands(slot, [0, half]);
         // SAFETY: the slot has landed; both operands are 128-byte swizzled tiles of 128-byte rows.
         unsafe {
             mbarrier::wait(self.smem.tile_full(slot), parity);
