@@ -11,6 +11,9 @@ use crate::tile::promote::promote_columns;
 use crate::tile::scale_chunk;
 use crate::tile::work::Work;
 
+/// Tokens that a warp stores at a time, two lanes each.
+const LANE_ROWS: usize = 16;
+
 impl Math<'_> {
     /// Executed by: warpgroup. The tile with weights on the rows and `2 R` token columns.
     #[inline(always)]
@@ -74,14 +77,26 @@ impl Math<'_> {
             }
             warp::sync();
             let column = work.col_block * TILE + self.warp * fragment::WARP_ROWS + lane % 2 * 8;
-            let mut token = lane / 2;
-            while token < work.stored_rows {
-                let words =
-                    ldst::load_shared_u32x4(staging.at(token * SWAPPED_PITCH + lane % 2 * 16));
-                let row = u64::from(work.row + token);
-                let element = row * u64::from(self.args.tables.problem.n) + u64::from(column);
-                ldst::store_global_u32x4(self.args.output + element * 2, words);
-                token += 16;
+            let n = u64::from(self.args.tables.problem.n);
+            // With eight tokens, half of the lanes have none; they read another's.
+            let first = lane / 2;
+            let staged = staging.at(first % (2 * R as u32) * SWAPPED_PITCH + lane % 2 * 16);
+            let element = u64::from(work.row + first) * n + u64::from(column);
+            let target = self.args.output + element * 2;
+            let mut words = [[0; 4]; 4];
+            let mut step = 0;
+            while step == 0 || step * LANE_ROWS < 2 * R {
+                let below = (step * LANE_ROWS) as u32 * SWAPPED_PITCH;
+                words[step] = ldst::load_shared_u32x4(staged.at(below));
+                step += 1;
+            }
+            let mut step = 0;
+            while step == 0 || step * LANE_ROWS < 2 * R {
+                let below = (step * LANE_ROWS) as u32;
+                if first + below < work.stored_rows {
+                    ldst::store_global_u32x4(target + u64::from(below) * n * 2, words[step]);
+                }
+                step += 1;
             }
             warp::sync();
         }
