@@ -18,6 +18,7 @@ import traceback
 import torch
 
 import data
+import deep_gemm_peer
 import record as records
 import timing
 from data import Activations, Case, Weights
@@ -38,7 +39,8 @@ MOST_FAILURES = 3
 OPERATIONS = {
     "fp8": (
         "es_fp8_blockwise_scaled_grouped_mm", FP8, "block",
-        lambda: [TritonFp8(False), TritonFp8(True), ScaledMmLoop(), GroupedRow(), GroupedBf16(False)],
+        lambda: [TritonFp8(False), TritonFp8(True), ScaledMmLoop(), GroupedRow(), GroupedBf16(False)]
+        + deep_gemm_peer.contenders(),
     ),
     "mxfp8-mm": (
         "es_sm100_mxfp8_blockscaled_grouped_mm", MXFP8_MM, "mx",
