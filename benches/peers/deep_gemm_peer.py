@@ -12,7 +12,7 @@ import contender
 
 try:
     import deep_gemm
-except ImportError as error:
+except (ImportError, OSError) as error:  # Built for another PyTorch, it does not load.
     deep_gemm, MISSING = None, error
 
 PACKAGE = "sgl-deep-gemm"
