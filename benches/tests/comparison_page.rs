@@ -6,15 +6,16 @@ use expert_gemm_benches::record::Record;
 use std::path::Path;
 
 /// The records that the page compares, by operation.
-const RECORDS: [(&str, &str); 3] = [
+const RECORDS: [(&str, &str); 4] = [
     ("es_fp8_blockwise_scaled_grouped_mm", "record/h200/2026-11-23.json"),
+    ("es_fp8_blockwise_scaled_grouped_mm", "record/h200-with-peers/2026-11-26-deepgemm.json"),
     ("es_sm100_mxfp8_blockscaled_grouped_mm", "record/h200/2026-11-26.json"),
     ("es_sm100_mxfp8_blockscaled_grouped_quant", "record/h200/2026-11-26.json"),
 ];
 
 /// The library of a peer.
 fn library(version: &str) -> &str {
-    version.split_whitespace().next().unwrap_or_default()
+    version.split([' ', ',']).next().unwrap_or_default()
 }
 
 /// The row of a library: by rows of an expert and over all, our time over its best for each case, as a geometric mean, with

@@ -152,8 +152,8 @@ impl Operation for Fp8GroupedMm {
     const NAME: &'static str = "FP8 blockwise grouped GEMM";
     const UNIT: &'static str = "multiply-adds";
     const FORMS: Option<&'static str> = Some(
-        "experts with at most 64 rows in a tile: weights x tokens, 8, 16, 32 or 64 token columns; others: \
-         128 x 128",
+        "tiles of at most 64 rows: weights x tokens, 8, 16, 32 or 64 token columns, but not in experts of several tiles \
+         whose weights are 8 MiB or more; others: 128 x 128",
     );
 
     fn validate(&self) -> Result<()> {

@@ -37,6 +37,7 @@ mod tests {
     #[test]
     fn the_address_is_in_units_of_sixteen_bytes() {
         assert_eq!(k_major_128b(0x400), 0x4000_0040_0000_0040);
+        assert_eq!(k_major_128b(0x400) + 2, k_major_128b(0x420));
         assert_eq!(k_major_128b(227 * 1024) & 0x3FFF, (227 * 1024) >> 4);
     }
 

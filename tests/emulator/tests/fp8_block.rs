@@ -117,4 +117,6 @@ fn tiles_in_step() {
     if let Err(complaint) = check(&emulated, &problem) {
         panic!("{complaint}");
     }
+    let whole = 2 * 128 * 8192 * 1024;
+    assert_eq!(emulated.driver.stats().macs, whole, "both tiles are computed whole");
 }
