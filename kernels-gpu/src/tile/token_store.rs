@@ -80,19 +80,29 @@ impl TokenStore {
 
     /// Executed by: warp, converged. Stores `8 GROUPS` tokens of the buffer, those that are the expert's.
     #[inline(always)]
-    pub(crate) unsafe fn rows<const GROUPS: u32>(&mut self, staging: Staging) {
+    pub(crate) unsafe fn rows<const GROUPS: usize>(&mut self, staging: Staging) {
+        let mut words = [[0; 4]; GROUPS];
         // SAFETY: the warp converges between writing and reading the buffer; the rows are the expert's.
         unsafe {
             warp::sync();
-            for group in 0..GROUPS {
-                if self.token < self.rows {
-                    let words = ldst::load_shared_u32x4(staging.read.at(group * 8 * PITCH));
-                    ldst::store_global_u32x4(self.address, words);
+            // All loads before the first store: they wait for shared memory together.
+            let mut group = 0;
+            while group < GROUPS {
+                let below = group as u32 * 8 * PITCH;
+                words[group] = ldst::load_shared_u32x4(staging.read.at(below));
+                group += 1;
+            }
+            warp::sync();
+            let mut group = 0;
+            while group < GROUPS {
+                if self.token + 8 * (group as u32) < self.rows {
+                    ldst::store_global_u32x4(self.address + group as u64 * self.step, words[group]);
                 }
-                self.token += 8;
-                self.address += self.step;
+                group += 1;
             }
             warp::sync();
         }
+        self.token += 8 * GROUPS as u32;
+        self.address += GROUPS as u64 * self.step;
     }
 }

@@ -18,19 +18,17 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
     let mut inbox = Inbox::new(smem.board());
     let rings = Rings { scales: Ring::new(), weights: Ring::new(), tokens: Ring::new() };
     let mut math = Math { args, smem, rings, warp, lane };
-    loop {
-        // SAFETY: all warps of a warpgroup take the same items, so they stay together.
+    // SAFETY: all warps of a warpgroup take the same items, so they stay together.
+    let mut work = unsafe { ScaledWork::take(&mut inbox, lane) };
+    while work.rows != 0 {
+        // SAFETY: as above.
         unsafe {
-            let work = ScaledWork::take(&mut inbox, lane);
-            if work.rows == 0 {
-                break;
-            }
-            match token_span(work.rows) {
-                128 => math.tile::<O, M64N128, 64>(work),
-                64 => math.tile::<O, M64N64, 32>(work),
-                32 => math.tile::<O, M64N32, 16>(work),
-                16 => math.tile::<O, M64N16, 8>(work),
-                _ => math.tile::<O, M64N8, 4>(work),
+            work = match token_span(work.rows) {
+                128 => math.tile::<O, M64N128, 64>(work, &mut inbox),
+                64 => math.tile::<O, M64N64, 32>(work, &mut inbox),
+                32 => math.tile::<O, M64N32, 16>(work, &mut inbox),
+                16 => math.tile::<O, M64N16, 8>(work, &mut inbox),
+                _ => math.tile::<O, M64N8, 4>(work, &mut inbox),
             }
         }
     }
@@ -53,14 +51,19 @@ struct Math<'a> {
 
 impl Math<'_> {
     /// Executed by: warpgroup. One tile of `2 R` token columns; a thread holds `R` sums of each half of its warp's
-    /// weights.
+    /// weights. Returns the next one, which is asked for before this one is stored.
     #[inline(always)]
-    unsafe fn tile<O: Output, M: HalfMma<R>, const R: usize>(&mut self, work: ScaledWork) {
+    unsafe fn tile<O: Output, M: HalfMma<R>, const R: usize>(
+        &mut self,
+        work: ScaledWork,
+        inbox: &mut Inbox,
+    ) -> ScaledWork {
         let mut sums = [[0.0; R]; 2];
-        let mut unit = 1f32.to_bits();
         let mut left = self.args.k_blocks;
         // SAFETY: the warpgroup is converged, and its warps see the same verdicts.
         unsafe {
+            // Sums of nothing are in any frame.
+            let mut unit = Verdict::await_next(self.smem, &self.rings.scales).unit;
             while left > 0 {
                 let verdict = Verdict::await_next(self.smem, &self.rings.scales);
                 if verdict.unit != unit {
@@ -75,7 +78,9 @@ impl Math<'_> {
                 }
             }
             scale(&mut sums, unit);
+            let next = ScaledWork::take(inbox, self.lane);
             self.store::<O, R>(work, &sums);
+            next
         }
     }
 
@@ -266,7 +271,8 @@ impl Math<'_> {
 /// Of the four K steps of tokens in half a buffer: 32 bytes along K are two units of a descriptor.
 #[inline(always)]
 fn descriptors(tokens: Smem) -> [u64; 4] {
-    [0, 2, 4, 6].map(|step| descriptor::k_major_128b(tokens.0) + step)
+    let first = descriptor::k_major_128b(tokens.0);
+    [0, 2, 4, 6].map(|step| descriptor::moved_on(first, step))
 }
 
 /// Four K steps of the codes of two rows; `scaled` makes pairs of a row's word.
