@@ -37,7 +37,8 @@
 //!    row's elements `32 t ..` for lane `t` of four; wgmma `i` of a block then multiplies elements `32 t + 4 i + {0, 1}`
 //!    and `{2, 3}`. The tokens are stored in that order.
 //! 5. **A warp owns 32 neighbouring weights** in two wgmma of 16 rows each: rows of the register operand can be any.
-//! 6. **Tokens are few**: 8, 16, 32, 64 or 128 columns a tile, so that small experts are not padded.
+//! 6. **Tokens are few**: 8, 16, 32, 64 or 128 columns a tile, so that small experts are not padded. Tiles of an expert with
+//!    large weights keep pace (see [`crate::tile::schedule`]): its last one takes 128.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/mxfp8_gemm_sm90.md`.
 
@@ -257,6 +258,7 @@ struct Tiles;
 impl scaled_schedule::RowTiles for Tiles {
     /// A part is 32 or 64 rows: lines of the atom.
     const TAIL_PARTS: u32 = 4;
+    const IN_STEP: bool = true;
 
     #[inline(always)]
     fn height(_: u32) -> u32 {
@@ -301,7 +303,8 @@ unsafe fn release(barrier: Smem, lane: u32) {
 
 /// Columns that the tokens of a tile take.
 #[inline(always)]
-const fn token_span(rows: u32) -> u32 {
+const fn token_span(work: &ScaledWork) -> u32 {
+    let rows = if work.in_step { TILE_TOKENS } else { work.rows };
     if rows > 64 {
         128
     } else if rows > 32 {

@@ -5,6 +5,7 @@
 
 use super::raster;
 use super::scaled_tables::ScaledTables;
+use super::schedule;
 use super::tail::Tail;
 use super::token_tiles;
 use super::work::{Inbox, Outbox, Work};
@@ -27,14 +28,27 @@ pub(crate) struct ScaledWork {
     pub(crate) col_block: u32,
     /// Whether to store the tile, or only to keep the cluster company.
     pub(crate) stored: bool,
+    /// Whether to compute as many rows as the expert's other tiles have, and store its own: see [`super::schedule`].
+    pub(crate) in_step: bool,
     /// Scale row of the first row.
     pub(crate) scale_row: u32,
 }
 
 impl ScaledWork {
     /// Ends the list.
-    const END: Self =
-        Self { expert: 0, row: 0, rows: 0, col_block: 0, stored: false, scale_row: 0 };
+    const END: Self = Self {
+        expert: 0,
+        row: 0,
+        rows: 0,
+        col_block: 0,
+        stored: false,
+        in_step: false,
+        scale_row: 0,
+    };
+
+    /// Where the marks stand beside the column block.
+    const STORED: u32 = 1 << 31;
+    const IN_STEP: u32 = 1 << 30;
 
     /// The item in the four words of a [`Work`]: its rows go with the expert, the scale row takes the place of its
     /// two numbers of rows.
@@ -45,7 +59,9 @@ impl ScaledWork {
             row: self.row,
             rows: self.scale_row & 0xFFFF,
             stored_rows: self.scale_row >> 16,
-            col_block: self.col_block | (self.stored as u32) << 31,
+            col_block: self.col_block
+                | self.stored as u32 * Self::STORED
+                | self.in_step as u32 * Self::IN_STEP,
         }
     }
 
@@ -58,8 +74,9 @@ impl ScaledWork {
             expert: packed.expert & ((1 << EXPERT_BITS) - 1),
             row: packed.row,
             rows: packed.expert >> EXPERT_BITS,
-            col_block: packed.col_block & (u32::MAX >> 1),
-            stored: packed.col_block >> 31 != 0,
+            col_block: packed.col_block & !(Self::STORED | Self::IN_STEP),
+            stored: packed.col_block & Self::STORED != 0,
+            in_step: packed.col_block & Self::IN_STEP != 0,
             scale_row: packed.rows | packed.stored_rows << 16,
         }
     }
@@ -69,6 +86,8 @@ impl ScaledWork {
 pub(crate) trait RowTiles {
     /// In how many tiles one of the last wave may be cut; see [`super::tail`].
     const TAIL_PARTS: u32 = 1;
+    /// Whether an expert's last tile keeps pace with the others where its weights are large: see [`super::schedule`].
+    const IN_STEP: bool = false;
 
     /// Rows from one tile's first row to the next one's, for an expert of `rows` rows, not 0.
     fn height(rows: u32) -> u32;
@@ -105,6 +124,7 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
 ) {
     let col_blocks = raster::blocks(tables.problem.problem.n, TILE_N);
     let entry_cols = raster::blocks(col_blocks, CLUSTER);
+    let in_step = T::IN_STEP && schedule::in_step(&tables.problem.problem);
     let clusters = sreg::ctas() / CLUSTER;
     let mut next = u64::from(sreg::cta() / CLUSTER);
     let mut tail = Tail::NONE;
@@ -133,7 +153,8 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
                 let index = (tile - start) as u32;
                 let (row_block, entry_col) = raster::tile(index, T::count(rows), entry_cols);
                 let whole = T::height(rows);
-                let height = if tail.reached(next) { whole / tail.parts } else { whole };
+                let cut = tail.reached(next);
+                let height = if cut { whole / tail.parts } else { whole };
                 let above = row_block * whole + part * height;
                 let left = rows.saturating_sub(above);
                 let col_block = entry_col * CLUSTER + sreg::cta_rank();
@@ -144,6 +165,7 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
                     rows: if left < height { left } else { height },
                     col_block: if stored { col_block } else { col_blocks - 1 },
                     stored,
+                    in_step: in_step && rows > whole && !cut,
                     scale_row: first_scale_row + above,
                 };
                 if T::TAIL_PARTS == 1 || left > 0 {

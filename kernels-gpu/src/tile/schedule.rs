@@ -19,8 +19,12 @@ use super::work::{Outbox, Work};
 use crate::abi::{Group, GroupStatus, Problem};
 use crate::ptx::{ldst, sreg, warp};
 
-/// Bytes of an expert's weights from which on its tiles go in step.
-const IN_STEP_BYTES: u64 = 8 << 20;
+/// Whether the tiles of an expert go in step: from 8 MiB of weights on.
+#[inline(always)]
+pub(crate) fn in_step(problem: &Problem) -> bool {
+    const BYTES: u64 = 8 << 20;
+    u64::from(problem.n) * u64::from(problem.k) >= BYTES
+}
 
 /// The group tables on the device.
 #[derive(Clone, Copy)]
@@ -66,7 +70,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
 ) {
     let col_blocks = tables.problem.n / TILE;
     let entry_cols = raster::blocks(col_blocks, CLUSTER);
-    let in_step = u64::from(tables.problem.n) * u64::from(tables.problem.k) >= IN_STEP_BYTES;
+    let in_step = in_step(&tables.problem);
     let clusters = u64::from(sreg::ctas() / CLUSTER);
     let mut next = u64::from(sreg::cta() / CLUSTER);
     let mut before = 0u64;

@@ -29,6 +29,11 @@ fn deep_wide_and_many() {
 }
 
 #[test]
+fn tiles_in_step() {
+    mx_gemm::tiles_in_step(KERNELS);
+}
+
+#[test]
 fn random_hostile_tables() {
     mx_gemm::random_hostile_tables(KERNELS, 90);
 }

@@ -23,7 +23,7 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
     while work.rows != 0 {
         // SAFETY: as above.
         unsafe {
-            work = match token_span(work.rows) {
+            work = match token_span(&work) {
                 128 => math.tile::<O, M64N128, 64>(work, &mut inbox),
                 64 => math.tile::<O, M64N64, 32>(work, &mut inbox),
                 32 => math.tile::<O, M64N32, 16>(work, &mut inbox),

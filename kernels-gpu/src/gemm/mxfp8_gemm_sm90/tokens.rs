@@ -26,7 +26,7 @@ pub(super) unsafe fn convert_tiles(args: &Args, smem: Shared, warp: u32, lane: u
             if work.rows == 0 {
                 break;
             }
-            match token_span(work.rows) {
+            match token_span(&work) {
                 128 => convert::<4, 1>(args, smem, &mut rings, work, thread),
                 64 => convert::<2, 2>(args, smem, &mut rings, work, thread),
                 _ => convert::<1, 4>(args, smem, &mut rings, work, thread),
@@ -57,7 +57,7 @@ unsafe fn convert<const UNITS: usize, const AHEAD: usize>(
     let block = Block {
         smem,
         line: TOKEN_ATOM + scale_atoms::offset_in_atom(work.scale_row + row, t),
-        inside: row < token_span(work.rows),
+        inside: UNITS > 1 || row < token_span(&work),
         target: Target::new(thread),
         lane: thread % 32,
     };
@@ -126,7 +126,7 @@ struct Block {
     smem: Shared,
     /// Byte of the scale of the thread's first row in a slot of scales. Rows 32 further on lie at the next words.
     line: u32,
-    /// Whether the tile's columns reach that far.
+    /// Whether the tile's columns reach that far: always those of several units.
     inside: bool,
     target: Target,
     lane: u32,

@@ -15,6 +15,7 @@ use expert_gemm_tests::mx::routing::{MxRouting, MxTables};
 use expert_gemm_tests::mx::scale_values::ScaleValues;
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing, Skew};
+use ptx_emulator::Timing;
 use rayon::prelude::*;
 
 /// A problem that the emulator does in a fraction of a second.
@@ -121,6 +122,18 @@ pub fn deep_wide_and_many(kernels: Kernels) {
         .map(|(seed, spec)| (seed, made_for(kernels, MxSpec { seed, ..spec }.build())))
         .collect();
     check_all("deep, wide and many", kernels, &problems, check);
+}
+
+/// An expert with 8 MiB of weights, whose second tile holds two rows and is computed as whole as the first.
+pub fn tiles_in_step(kernels: Kernels) {
+    let spec = MxSpec { experts: 1, n: 8192, k: 1024, seed: 800, ..MxSpec::PLAIN };
+    let problem = MxProblem::new(spec, MxRouting::packed(Routing::packed(vec![130])));
+    let emulated = device(kernels.arch, Timing::Random(800), 2, false);
+    if let Err(complaint) = check(&emulated, &problem) {
+        panic!("{complaint}");
+    }
+    let whole = 2 * 128 * 8192 * 1024;
+    assert_eq!(emulated.driver.stats().macs, whole, "both tiles are computed whole");
 }
 
 /// Problems of packed experts with these rows.

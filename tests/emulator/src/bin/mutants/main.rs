@@ -134,13 +134,13 @@ fn run(options: &Options) -> Result<bool, String> {
         Some(Job { ptx: &module.ptx, symbol: kernel.symbol, mutant: None })
     });
     let originals: Vec<Job<'_>> = originals.collect();
-    for (job, fate) in originals.iter().zip(run_all(&originals, "kernels as they are")) {
+    for (job, fate) in originals.iter().zip(run_all(&originals, "kernels as they are")?) {
         if let Fate::Killed(why) | Fate::Crashed(why) = fate {
             return Err(format!("the suite fails on {} as it is: {why}", job.symbol));
         }
     }
     let jobs: Vec<Job<'_>> = modules.iter().flat_map(Module::jobs).collect();
-    let mut fates = run_all(&jobs, "mutants").into_iter();
+    let mut fates = run_all(&jobs, "mutants")?.into_iter();
     let mut total = Score::default();
     let mut enough = true;
     for Module { ptx, mutants } in &modules {
@@ -155,9 +155,9 @@ fn run(options: &Options) -> Result<bool, String> {
     Ok(enough && total.is_enough())
 }
 
-/// Runs each job in a child, on all cores.
-fn run_all(jobs: &[Job<'_>], what: &str) -> Vec<Fate> {
-    let fates: Vec<Mutex<Fate>> = jobs.iter().map(|_| Mutex::new(Fate::Survived)).collect();
+/// Runs each job in a child, on all cores. A child that cannot be started says nothing about its mutant: then all end.
+fn run_all(jobs: &[Job<'_>], what: &str) -> Result<Vec<Fate>, String> {
+    let fates: Vec<_> = jobs.iter().map(|_| Mutex::new(Ok(Fate::Survived))).collect();
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let start = Instant::now();
@@ -169,7 +169,10 @@ fn run_all(jobs: &[Job<'_>], what: &str) -> Vec<Fate> {
                     let (Some(job), Some(slot)) = (jobs.get(index), fates.get(index)) else {
                         break;
                     };
-                    let fate = job.run(index).unwrap_or_else(Fate::Crashed);
+                    let fate = job.run(index);
+                    if fate.is_err() {
+                        next.store(jobs.len(), Ordering::Relaxed);
+                    }
                     *slot.lock().unwrap_or_else(PoisonError::into_inner) = fate;
                     progress(done.fetch_add(1, Ordering::Relaxed) + 1, jobs.len(), what, start);
                 }
@@ -188,5 +191,20 @@ fn progress(done: usize, of: usize, what: &str, start: Instant) {
         if done == of {
             let _ = writeln!(stderr);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_cannot_start_kills_nothing() {
+        let kernel = suite::kernels().next().unwrap();
+        let ptx =
+            PtxModule { name: "no such folder/module", ..PtxModule::embedded(kernel).unwrap() };
+        let job = || Job { ptx: &ptx, symbol: "none", mutant: None };
+        let error = run_all(&[job(), job()], "runs").unwrap_err();
+        assert!(error.contains("ptx-mutants"), "{error}");
     }
 }
