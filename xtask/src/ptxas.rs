@@ -63,7 +63,7 @@ const fn products(arch: Arch) -> &'static [&'static str] {
 /// Bytes of an instruction.
 const INSTRUCTION: usize = 16;
 
-/// Bytes of code within which all products of a module lie. On an H200 the first call of a form of the FP8 kernel beyond them costs
+/// Bytes of code within which all products of each kernel of a module lie. On an H200 the first call of a form of the FP8 kernel beyond them costs
 /// 1.2 us more, 6 % of its smallest calls (docs/notes/fp8_block_sm90.md).
 fn reach(module: &str) -> Option<usize> {
     (module == "fp8_block_sm90").then_some(64 << 10)

@@ -165,7 +165,8 @@ impl Operation for Mxfp8GroupedMm {
     const UNIT: &'static str = "multiply-adds";
     const FORMS: Option<&'static str> = Some(
         "weights x tokens in as many token columns as a tile has rows: on Hopper 8, 16, 32, 64 or 128, the weights \
-         converted to 16-bit floats in registers; on Blackwell multiples of 16 up to 192, or up to 256 over a pair of blocks",
+         converted to 16-bit floats in registers, and mostly 128 in experts of several tiles whose weights are 8 MiB or more; \
+         on Blackwell multiples of 16 up to 192, or up to 256 over a pair of blocks",
     );
 
     fn validate(&self) -> Result<()> {

@@ -20,7 +20,7 @@
 //!                 for each kb: if the frame changes: move the sums to it
 //!                              wait full; code times scale -> registers; free slot
 //!                              sums += weights x tokens (32 wgmma, of f16 or of bf16)
-//!                 D = cast(sums, out of the frame)
+//!                 ask for the next tile; D = cast(sums, out of the frame)
 //! ```
 //!
 //! What differs from the pseudo-code:
@@ -38,7 +38,7 @@
 //!    and `{2, 3}`. The tokens are stored in that order.
 //! 5. **A warp owns 32 neighbouring weights** in two wgmma of 16 rows each: rows of the register operand can be any.
 //! 6. **Tokens are few**: 8, 16, 32, 64 or 128 columns a tile, so that small experts are not padded. Tiles of an expert with
-//!    large weights keep pace (see [`crate::tile::schedule`]): its last one takes 128.
+//!    large weights keep pace (see [`crate::tile::schedule`]): its last one takes 128, unless the last wave is cut.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/mxfp8_gemm_sm90.md`.
 

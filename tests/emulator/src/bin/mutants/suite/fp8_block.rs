@@ -18,8 +18,8 @@ pub(super) fn complaint(kernel: &Variant) -> Option<String> {
 }
 
 /// Cheap ones first: most faults show in any problem.
-const LAUNCHES: [fn(ElementType) -> Vec<Launch>; 9] =
-    [narrow, broken_tables, guessed, aligned, skewed, wide, deep, crowded, panels];
+const LAUNCHES: [fn(ElementType) -> Vec<Launch>; 10] =
+    [narrow, broken_tables, guessed, aligned, skewed, handed_on, wide, deep, crowded, panels];
 
 fn spec(output: ElementType, experts: usize, n: usize, k: usize, seed: u64) -> Spec {
     Spec { output, experts, n, k, seed, ..Spec::PLAIN }
@@ -58,20 +58,21 @@ fn guessed(output: ElementType) -> Vec<Launch> {
         packed(spec(output, 4, 512, 384, 30), &[4, 7, 1, 3], 4),
         // The fifth cluster's tile is in the last columns of the expert that it guesses, and it guesses those before.
         packed(spec(output, 3, 768, 384, 31), &[0, 130, 3], 10),
+        // As many rows as allow a guess, or one too many; wrong ones.
+        packed(spec(output, 2, 256, 384, 33), &[0, 256], 4),
         // The fourth cluster's tile is of the fourth expert, and it guesses the second.
         packed(spec(output, 4, 768, 384, 32), &[5, 0, 0, 7], 10),
     ]
 }
 
-/// Scales at 16-byte boundaries and a multiple of four blocks: copies of 16 bytes. Rows that end with the tensor, 4, 8 and 12
-/// behind a multiple of 16: a warp stores four at a time. Then the loop over four blocks,
+/// Scales at 16-byte boundaries and a multiple of four blocks: copies of 16 bytes. Then the loop over four blocks,
 /// with more tiles of it in one CTA than the rings have slots.
 fn aligned(output: ElementType) -> Vec<Launch> {
     vec![
-        packed(spec(output, 3, 256, 512, 0x1000), &[40, 16, 72], 2),
-        packed(spec(output, 4, 256, 640, 12), &[70, 66, 100, 68], 2),
+        packed(spec(output, 3, 256, 512, 0x1000), &[40, 16, 65], 2),
+        packed(spec(output, 4, 256, 640, 12), &[70, 66, 100, 65], 2),
         // One chunk of scales a tile: each slot of their ring is the last one once.
-        packed(spec(output, 5, 256, 512, 15), &[70, 66, 100, 65, 76], 2),
+        packed(spec(output, 5, 256, 512, 15), &[70, 66, 100, 65, 80], 2),
     ]
 }
 
@@ -84,6 +85,18 @@ fn skewed(output: ElementType) -> Vec<Launch> {
             launch(HostProblem::new(spec(output, 2, 128, k, 0xE7), routing), 2)
         })
         .into()
+}
+
+/// A tile that is stored under the next one, in each of the places where that happens by the number of blocks. It ends with the
+/// tensor, so that a row too many is seen: at 4, 8 or 12 behind a multiple of 16, for a warp stores four at a time.
+fn handed_on(output: ElementType) -> Vec<Launch> {
+    let launch = |k: usize, rows: u32| {
+        let packed = Routing::packed(vec![rows, 66]);
+        let routing = Routing { first_row: vec![66, 0], ..packed };
+        launch(HostProblem::new(spec(output, 2, 128, k, 40 + u64::from(rows)), routing), 2)
+    };
+    let of = |k: usize| [68, 72, 76].map(|rows| launch(k, rows));
+    [256, 512, 1024].into_iter().flat_map(of).collect()
 }
 
 /// Whole tiles of 128 rows and the rest of one; a rest of half a tile, in more columns than a cluster takes at once.
