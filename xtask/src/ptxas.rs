@@ -64,7 +64,7 @@ const fn products(arch: Arch) -> &'static [&'static str] {
 const INSTRUCTION: usize = 16;
 
 /// Bytes of code within which all products of each kernel of a module lie. On an H200 the first call of a form of the FP8 kernel beyond them costs
-/// 1.2 us more, 6 % of its smallest calls (docs/notes/fp8_block_sm90.md).
+/// 1.2 us more, 6 % of its smallest calls (`docs/notes/fp8_block_sm90.md`).
 fn reach(module: &str) -> Option<usize> {
     (module == "fp8_block_sm90").then_some(64 << 10)
 }
@@ -249,7 +249,7 @@ fn judge(variant: &Variant, usage: &Usage, function: &Function) -> Vec<String> {
         if let (Some(last), Some(reach)) = (last, reach(variant.module))
             && last * INSTRUCTION >= reach
         {
-            let (at, reach) = (last * INSTRUCTION >> 10, reach >> 10);
+            let (at, reach) = ((last * INSTRUCTION) >> 10, reach >> 10);
             fault(format!("has a {product} at {at} KiB of code, its budget is {reach} KiB"));
         }
     }
