@@ -1,5 +1,6 @@
 //! `cargo xtask ptxas`: what the assembler makes of the committed PTX, held to budgets.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,8 +64,8 @@ const fn products(arch: Arch) -> &'static [&'static str] {
 /// Bytes of an instruction.
 const INSTRUCTION: usize = 16;
 
-/// Bytes of code within which all products of each kernel of a module lie. On an H200 the first call of a form of the FP8 kernel beyond them costs
-/// 1.2 us more, 6 % of its smallest calls (`docs/notes/fp8_block_sm90.md`).
+/// Bytes of code within which all products of each kernel of a module lie. On an H200 the first call of a form of the FP8
+/// kernel beyond them costs 1.2 us more, 6 % of its smallest calls (`docs/notes/fp8_block_sm90.md`).
 fn reach(module: &str) -> Option<usize> {
     (module == "fp8_block_sm90").then_some(64 << 10)
 }
@@ -189,13 +190,16 @@ fn find<'a>(
         .with_context(|| format!("ptxas or nvdisasm says nothing usable about {}", variant.symbol))
 }
 
-fn golden_counts(arch: Arch, function: &Function) -> std::collections::BTreeMap<String, u64> {
+/// The innermost loops around products: a K block or several each.
+fn main_loops(arch: Arch, function: &Function) -> Vec<BTreeSet<usize>> {
+    products(arch).iter().flat_map(|product| cfg::innermost_loops(function, product)).collect()
+}
+
+fn golden_counts(arch: Arch, function: &Function) -> BTreeMap<String, u64> {
     let count = |opcode: &&str| ((*opcode).to_owned(), function.count(opcode));
-    let mut counts: std::collections::BTreeMap<_, _> =
-        golden_opcodes(arch).iter().map(count).collect();
-    // The main loops, a K block or several each: how much there is beside the products, and how many promotions.
-    let bodies = products(arch).iter().flat_map(|product| cfg::innermost_loops(function, product));
-    let body: Vec<usize> = bodies.flatten().collect();
+    let mut counts: BTreeMap<_, _> = golden_opcodes(arch).iter().map(count).collect();
+    // How much there is beside the products, and how many promotions.
+    let body: Vec<usize> = main_loops(arch, function).into_iter().flatten().collect();
     let fused = body.iter().filter(|&&i| function.code[i].is("FFMA")).count();
     counts.insert("instructions in main loops".to_owned(), body.len() as u64);
     counts.insert("FFMA in main loops".to_owned(), fused as u64);
@@ -237,14 +241,13 @@ fn judge(variant: &Variant, usage: &Usage, function: &Function) -> Vec<String> {
             fault(format!("touches local memory: {} {opcode}", function.count(opcode)));
         }
     }
-    let mut loops = Vec::new();
+    let loops = main_loops(variant.arch, function);
     for product in products(variant.arch) {
-        let around = cfg::innermost_loops(function, product);
-        if around.is_empty() && function.count(product) > 0 {
+        let looped = loops.iter().flatten().any(|&i| function.code[i].is(product));
+        if !looped && function.count(product) > 0 {
             let unchecked = "so its main loop could not be checked";
             fault(format!("has no loop around its {product}, {unchecked}"));
         }
-        loops.extend(around);
         let last = function.code.iter().rposition(|instruction| instruction.is(product));
         if let (Some(last), Some(reach)) = (last, reach(variant.module))
             && last * INSTRUCTION >= reach

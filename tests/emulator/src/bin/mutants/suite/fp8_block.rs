@@ -58,7 +58,7 @@ fn guessed(output: ElementType) -> Vec<Launch> {
         packed(spec(output, 4, 512, 384, 30), &[4, 7, 1, 3], 4),
         // The fifth cluster's tile is in the last columns of the expert that it guesses, and it guesses those before.
         packed(spec(output, 3, 768, 384, 31), &[0, 130, 3], 10),
-        // As many rows as allow a guess, or one too many; wrong ones.
+        // As many rows as a guess allows, and it is wrong.
         packed(spec(output, 2, 256, 384, 33), &[0, 256], 4),
         // The fourth cluster's tile is of the fourth expert, and it guesses the second.
         packed(spec(output, 4, 768, 384, 32), &[5, 0, 0, 7], 10),
