@@ -7,14 +7,15 @@
 #[cfg(any(
     gpu_module = "fp8_block_sm90",
     gpu_module = "mxfp8_gemm_sm90",
+    gpu_module = "mxfp8_gemm_sm90_few",
     gpu_module = "mxfp8_gemm_sm100",
     gpu_module = "mxfp8_gemm_sm100_pair",
     gpu_module = "tensor_probe_sm100",
     gpu_module = "lessons_sm90"
 ))]
 macro_rules! entry {
-    ($symbol:ident, $params:ty, $output:ty) => {
-        entry!($symbol, $params, |p, base| kernel::<$output>(&Args::new(&p, base)));
+    ($symbol:ident, $params:ty, $($choice:ty),+) => {
+        entry!($symbol, $params, |p, base| kernel::<$($choice),+>(&Args::new(&p, base)));
     };
     ($symbol:ident, $params:ty, |$p:ident, $base:ident| $call:expr) => {
         /// Launch: as the variant table says; `p` and what it points to as the contract says.
@@ -48,11 +49,21 @@ mod fp8_block_sm90 {
 #[cfg(gpu_module = "mxfp8_gemm_sm90")]
 mod mxfp8_gemm_sm90 {
     use crate::abi::Mxfp8GemmParams;
-    use crate::gemm::mxfp8_gemm_sm90::{Args, kernel};
+    use crate::gemm::mxfp8_gemm_sm90::{Args, Large, kernel};
     use crate::tile::output::{Bf16, F16};
 
-    entry!(mxfp8_gemm_sm90_bf16, Mxfp8GemmParams, Bf16);
-    entry!(mxfp8_gemm_sm90_f16, Mxfp8GemmParams, F16);
+    entry!(mxfp8_gemm_sm90_bf16, Mxfp8GemmParams, Bf16, Large);
+    entry!(mxfp8_gemm_sm90_f16, Mxfp8GemmParams, F16, Large);
+}
+
+#[cfg(gpu_module = "mxfp8_gemm_sm90_few")]
+mod mxfp8_gemm_sm90_few {
+    use crate::abi::Mxfp8GemmParams;
+    use crate::gemm::mxfp8_gemm_sm90::{Args, Few, kernel};
+    use crate::tile::output::{Bf16, F16};
+
+    entry!(mxfp8_gemm_sm90_few_bf16, Mxfp8GemmParams, Bf16, Few);
+    entry!(mxfp8_gemm_sm90_few_f16, Mxfp8GemmParams, F16, Few);
 }
 
 #[cfg(gpu_module = "mxfp8_gemm_sm100")]

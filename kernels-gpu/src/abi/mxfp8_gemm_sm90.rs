@@ -1,7 +1,10 @@
-//! Sizes of the MXFP8 GEMM for Hopper. Its parameter is [`super::Mxfp8GemmParams`].
+//! Sizes of the MXFP8 GEMMs for Hopper. Its parameter is [`super::Mxfp8GemmParams`].
 
 /// Tokens of the largest tile, and the step of a tile's first row inside its expert: one scale atom.
 pub const TILE_TOKENS: u32 = 128;
+/// The kernel is for problems with more rows than this for each expert, on average. Up to there [`few`] is as fast or faster,
+/// and starts sooner.
+pub const MORE_ROWS_THAN: u32 = 8;
 /// Output columns of a tile: two atoms of weight scales, one for each math warpgroup.
 pub const TILE_COLUMNS: u32 = 256;
 /// Slots of the ring of weights.
@@ -10,3 +13,9 @@ pub const STAGES: u32 = 4;
 pub const THREADS: u32 = 512;
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
 pub const SMEM_BYTES: u32 = 225_760;
+
+/// What is different in the kernel for few rows.
+pub mod few {
+    /// Tokens of the largest tile.
+    pub const TILE_TOKENS: u32 = 32;
+}

@@ -167,7 +167,7 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
 
 const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
     use mxfp8_gemm::{Mxfp8GemmParams, TILE_K};
-    use mxfp8_gemm_sm90::{SMEM_BYTES, STAGES, THREADS, TILE_COLUMNS, TILE_TOKENS};
+    use mxfp8_gemm_sm90::{MORE_ROWS_THAN, SMEM_BYTES, STAGES, THREADS, TILE_COLUMNS, TILE_TOKENS};
     Variant {
         symbol,
         module: "mxfp8_gemm_sm90",
@@ -175,7 +175,7 @@ const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
         arch: Arch::Sm90a,
         input: ElementType::E4m3,
         output,
-        more_rows_than: 0,
+        more_rows_than: MORE_ROWS_THAN,
         tile: [TILE_TOKENS, TILE_COLUMNS, TILE_K],
         box_rows: [0, 0, 0, 0, TILE_COLUMNS],
         stages: STAGES,
@@ -185,6 +185,16 @@ const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
         registers: 128,
         smem_bytes: SMEM_BYTES,
         param_bytes: size_of::<Mxfp8GemmParams>() as u32,
+    }
+}
+
+const fn mxfp8_gemm_sm90_few(symbol: &'static str, output: ElementType) -> Variant {
+    use mxfp8_gemm_sm90::{TILE_COLUMNS, few};
+    Variant {
+        module: "mxfp8_gemm_sm90_few",
+        more_rows_than: 0,
+        tile: [few::TILE_TOKENS, TILE_COLUMNS, mxfp8_gemm::TILE_K],
+        ..mxfp8_gemm_sm90(symbol, output)
     }
 }
 
@@ -306,6 +316,8 @@ pub const VARIANTS: &[Variant] = &[
     fp8_block_sm90("fp8_block_sm90_f16", ElementType::F16),
     mxfp8_gemm_sm90("mxfp8_gemm_sm90_bf16", ElementType::Bf16),
     mxfp8_gemm_sm90("mxfp8_gemm_sm90_f16", ElementType::F16),
+    mxfp8_gemm_sm90_few("mxfp8_gemm_sm90_few_bf16", ElementType::Bf16),
+    mxfp8_gemm_sm90_few("mxfp8_gemm_sm90_few_f16", ElementType::F16),
     mxfp8_gemm_sm100("mxfp8_gemm_sm100_bf16", ElementType::Bf16),
     mxfp8_gemm_sm100("mxfp8_gemm_sm100_f16", ElementType::F16),
     mxfp8_gemm_sm100_pair("mxfp8_gemm_sm100_pair_bf16", ElementType::Bf16),

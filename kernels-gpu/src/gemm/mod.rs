@@ -6,7 +6,7 @@ pub(crate) mod fp8_block_sm90;
 pub(crate) mod mxfp8_gemm_sm100;
 #[cfg(gpu_module = "mxfp8_gemm_sm100_pair")]
 pub(crate) mod mxfp8_gemm_sm100_pair;
-#[cfg(gpu_module = "mxfp8_gemm_sm90")]
+#[cfg(any(gpu_module = "mxfp8_gemm_sm90", gpu_module = "mxfp8_gemm_sm90_few"))]
 pub(crate) mod mxfp8_gemm_sm90;
 #[cfg(any(gpu_module = "mxfp8_gemm_sm100", gpu_module = "mxfp8_gemm_sm100_pair"))]
 mod mxfp8_sm100;

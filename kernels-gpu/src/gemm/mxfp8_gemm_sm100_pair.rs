@@ -224,8 +224,9 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                 }
                 POSTING_WARP => {
                     let mut outbox = Outbox::new(smem.board());
-                    scaled_schedule::post_tiles::<EqualTiles<MAX_TOKENS>, TILE_N, CLUSTER>(
+                    scaled_schedule::post_tiles::<_, TILE_N, CLUSTER>(
                         &args.tables,
+                        EqualTiles::<MAX_TOKENS>,
                         &mut outbox,
                         lane,
                     );

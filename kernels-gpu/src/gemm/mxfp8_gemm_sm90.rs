@@ -38,14 +38,24 @@
 //!    and `{2, 3}`. The tokens are stored in that order.
 //! 5. **A warp owns 32 neighbouring weights** in two wgmma of 16 rows each: rows of the register operand can be any.
 //! 6. **Tokens are few**: 8, 16, 32, 64 or 128 columns a tile, so that small experts are not padded. Tiles of an expert with
-//!    large weights keep pace (see [`crate::tile::schedule`]): its last one takes 128, unless the last wave is cut.
+//!    large weights keep pace (see [`crate::tile::schedule`]): its last one takes 128, unless the last wave is cut. Of 32
+//!    experts those with more than 32 rows come first.
+//! 7. **Two kernels** of this one source ([`tiles`]): all forms are more code than a launch finds close by, and cost a short
+//!    call 2 us. For up to 8 rows an expert, on average, there is one with the forms of 8 and 32 columns only, 58 KiB.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/mxfp8_gemm_sm90.md`.
 
 mod load;
 mod math;
 mod scales;
+mod tiles;
 mod tokens;
+
+#[cfg(gpu_module = "mxfp8_gemm_sm90_few")]
+pub(crate) use tiles::Few;
+#[cfg(gpu_module = "mxfp8_gemm_sm90")]
+pub(crate) use tiles::Large;
+use tiles::Tiles;
 
 use crate::abi::{
     Mxfp8GemmParams,
@@ -209,7 +219,7 @@ impl Shared {
 
 /// Executed by: every thread of the CTA.
 #[inline(always)]
-pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
+pub(crate) unsafe fn kernel<O: Output, T: Tiles>(args: &Args) {
     let smem = Shared(ldst::dynamic_smem());
     let thread = sreg::thread();
     // SAFETY: the barriers are initialised once, before the CTA's barrier and so before any use; every branch below is
@@ -225,18 +235,19 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
         let lane = thread % 32;
         if warp < MATH_WARPS {
             warp::raise_registers::<MATH_REGISTERS>();
-            math::multiply_tiles::<O>(args, smem, warp, lane);
+            math::multiply_tiles::<O, T>(args, smem, warp, lane);
         } else if warp < MATH_WARPS + TOKEN_WARPS {
             warp::lower_registers::<TOKEN_REGISTERS>();
-            tokens::convert_tiles(args, smem, warp - MATH_WARPS, lane);
+            tokens::convert_tiles::<T>(args, smem, warp - MATH_WARPS, lane);
         } else {
             warp::lower_registers::<SERVICE_REGISTERS>();
             match warp - MATH_WARPS - TOKEN_WARPS {
                 0 => load::weights(args, smem, lane),
                 1 => {
                     let mut outbox = Outbox::new(smem.board());
-                    scaled_schedule::post_tiles::<Tiles, TILE_COLUMNS, 1>(
+                    scaled_schedule::post_tiles::<_, TILE_COLUMNS, 1>(
                         &args.tables,
+                        T::of(args),
                         &mut outbox,
                         lane,
                     );
@@ -249,20 +260,6 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                 _ => scales::bring(args, smem, lane),
             }
         }
-    }
-}
-
-/// Tiles of 128 tokens: one atom of their scales, or part of one.
-struct Tiles;
-
-impl scaled_schedule::RowTiles for Tiles {
-    /// A part is 32 or 64 rows: lines of the atom.
-    const TAIL_PARTS: u32 = 4;
-    const IN_STEP: bool = true;
-
-    #[inline(always)]
-    fn height(_: u32) -> u32 {
-        TILE_TOKENS
     }
 }
 

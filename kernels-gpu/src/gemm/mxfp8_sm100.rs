@@ -118,16 +118,17 @@ pub(super) unsafe fn give_back<const GROUP: u32, const COLUMNS: u32>(tensor: Tme
 }
 
 /// Nearly equal tiles of up to `MAX` tokens.
+#[derive(Clone, Copy)]
 pub(super) struct EqualTiles<const MAX: u32>;
 
 impl<const MAX: u32> RowTiles for EqualTiles<MAX> {
     #[inline(always)]
-    fn height(rows: u32) -> u32 {
+    fn height(self, rows: u32) -> u32 {
         token_tiles::height(rows, MAX)
     }
 
     #[inline(always)]
-    fn count(rows: u32) -> u32 {
+    fn count(self, rows: u32) -> u32 {
         token_tiles::count(rows, MAX)
     }
 }

@@ -35,6 +35,14 @@ pub(crate) fn ctas() -> u32 {
     unsafe { nvptx::_grid_dim_x() as u32 }
 }
 
+/// Executed by: any thread, first thing in a loop. Tells the assembler not to unroll it (PTX ISA, "Pragma Strings:
+/// nounroll"): code that nobody waits for should be short, as all of it costs.
+#[inline(always)]
+pub(crate) fn stay_a_loop() {
+    // SAFETY: no instruction.
+    unsafe { core::arch::asm!(".pragma \"nounroll\";", options(nomem, nostack)) }
+}
+
 /// Executed by: any thread. The same value, of which the compiler no longer knows where it came from. It then
 /// computes a chain of addresses step by step; left alone, it keeps a register pair for each of them.
 #[inline(always)]

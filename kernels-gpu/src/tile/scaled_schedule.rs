@@ -83,31 +83,83 @@ impl ScaledWork {
 }
 
 /// How the rows of an expert are cut into tiles.
-pub(crate) trait RowTiles {
+pub(crate) trait RowTiles: Copy {
     /// In how many tiles one of the last wave may be cut; see [`super::tail`].
     const TAIL_PARTS: u32 = 1;
-    /// Whether an expert's last tile keeps pace with the others where its weights are large: see [`super::schedule`].
-    const IN_STEP: bool = false;
+    /// Of 32 experts, those with more rows than this come first: of tiles that take long, none should begin last.
+    const FIRST_ABOVE: Option<u32> = None;
 
     /// Rows from one tile's first row to the next one's, for an expert of `rows` rows, not 0.
-    fn height(rows: u32) -> u32;
+    fn height(self, rows: u32) -> u32;
 
     /// Number of tiles of an expert.
     #[inline(always)]
-    fn count(rows: u32) -> u32 {
-        raster::blocks(rows, Self::height(rows))
+    fn count(self, rows: u32) -> u32 {
+        raster::blocks(rows, self.height(rows))
+    }
+
+    /// Whether an expert's last tile keeps pace with the others where its weights are large: see [`super::schedule`].
+    #[inline(always)]
+    fn in_step(self) -> bool {
+        false
+    }
+}
+
+/// Where the tiles of a lane's expert lie in the list of all.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u64,
+    end: u64,
+}
+
+impl Span {
+    /// Executed by: warp, converged. Those of 32 experts with `tiles` each, behind `before` others; and the end of all.
+    #[inline(always)]
+    unsafe fn in_order(before: u64, tiles: u64, lane: u32) -> (Self, u64) {
+        // SAFETY: the warp is converged, by contract.
+        unsafe {
+            let end = before + warp::inclusive_sum_u64(tiles, lane);
+            (Self { start: end - tiles, end }, warp::broadcast_u64(end, 31))
+        }
+    }
+
+    /// Executed by: warp, converged. The same with those of some experts in front.
+    #[inline(always)]
+    unsafe fn some_first(before: u64, tiles: u64, is_first: bool, lane: u32) -> (Self, u64) {
+        let early = if is_first { tiles } else { 0 };
+        // SAFETY: the warp is converged, by contract.
+        unsafe {
+            let first_end = before + warp::inclusive_sum_u64(early, lane);
+            let others = warp::broadcast_u64(first_end, 31);
+            let other_end = others + warp::inclusive_sum_u64(tiles - early, lane);
+            let end = if is_first { first_end } else { other_end };
+            (Self { start: end - tiles, end }, warp::broadcast_u64(other_end, 31))
+        }
+    }
+
+    /// Executed by: warp, converged. The lane whose expert has the tile, which is one of theirs.
+    #[inline(always)]
+    unsafe fn owner(self, tile: u64) -> u32 {
+        // SAFETY: the warp is converged, by contract.
+        unsafe { warp::ballot(self.start <= tile && tile < self.end).trailing_zeros() }
     }
 }
 
 /// Executed by: warp, converged. Number of tiles of all experts.
 #[inline(always)]
-unsafe fn total_tiles<T: RowTiles>(tables: &ScaledTables, entry_cols: u32, lane: u32) -> u64 {
+unsafe fn total_tiles<T: RowTiles>(
+    tables: &ScaledTables,
+    row_tiles: T,
+    entry_cols: u32,
+    lane: u32,
+) -> u64 {
     let mut own = 0;
     let mut expert = lane;
     while expert < tables.experts {
+        sreg::stay_a_loop();
         // SAFETY: the expert exists.
         let rows = unsafe { tables.group(expert).group.rows };
-        own += u64::from(T::count(rows)) * u64::from(entry_cols);
+        own += u64::from(row_tiles.count(rows)) * u64::from(entry_cols);
         expert += 32;
     }
     // SAFETY: the warp is converged, by contract.
@@ -119,12 +171,13 @@ unsafe fn total_tiles<T: RowTiles>(tables: &ScaledTables, entry_cols: u32, lane:
 #[inline(always)]
 pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u32>(
     tables: &ScaledTables,
+    row_tiles: T,
     outbox: &mut Outbox,
     lane: u32,
 ) {
     let col_blocks = raster::blocks(tables.problem.problem.n, TILE_N);
     let entry_cols = raster::blocks(col_blocks, CLUSTER);
-    let in_step = T::IN_STEP && schedule::in_step(&tables.problem.problem);
+    let in_step = row_tiles.in_step() && schedule::in_step(&tables.problem.problem);
     let clusters = sreg::ctas() / CLUSTER;
     let mut next = u64::from(sreg::cta() / CLUSTER);
     let mut tail = Tail::NONE;
@@ -136,23 +189,25 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
         unsafe {
             let scaled = tables.group(first + lane);
             let group = scaled.group;
-            let tiles = u64::from(T::count(group.rows)) * u64::from(entry_cols);
-            let end = before + warp::inclusive_sum_u64(tiles, lane);
-            let chunk_end = warp::broadcast_u64(end, 31);
+            let tiles = u64::from(row_tiles.count(group.rows)) * u64::from(entry_cols);
+            let (span, chunk_end) = match T::FIRST_ABOVE {
+                Some(rows) => Span::some_first(before, tiles, group.rows > rows, lane),
+                None => Span::in_order(before, tiles, lane),
+            };
             loop {
                 let (tile, part) = tail.tile(next);
                 if tile >= chunk_end {
                     break;
                 }
-                let owner = warp::ballot(end > tile).trailing_zeros();
-                let start = warp::broadcast_u64(end - tiles, owner);
+                let owner = span.owner(tile);
+                let start = warp::broadcast_u64(span.start, owner);
                 let rows = warp::broadcast(group.rows, owner);
                 let first_row = warp::broadcast(group.first_row, owner);
                 let first_scale_row = warp::broadcast(scaled.first_scale_row, owner);
                 // The host bounds the tiles of one group by u32::MAX.
                 let index = (tile - start) as u32;
-                let (row_block, entry_col) = raster::tile(index, T::count(rows), entry_cols);
-                let whole = T::height(rows);
+                let (row_block, entry_col) = raster::tile(index, row_tiles.count(rows), entry_cols);
+                let whole = row_tiles.height(rows);
                 let cut = tail.reached(next);
                 let height = if cut { whole / tail.parts } else { whole };
                 let above = row_block * whole + part * height;
@@ -175,7 +230,8 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
                 if unknown && next >= u64::from(clusters) * Tail::WAVES_BEFORE {
                     // Nobody waits for this: the ring holds work.
                     unknown = false;
-                    tail = Tail::new(total_tiles::<T>(tables, entry_cols, lane), clusters);
+                    let tiles = total_tiles(tables, row_tiles, entry_cols, lane);
+                    tail = Tail::new(tiles, clusters);
                 }
             }
             before = chunk_end;

@@ -14,7 +14,12 @@ use crate::tile::work::Inbox;
 
 /// Executed by: the math warps.
 #[inline(always)]
-pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: u32, lane: u32) {
+pub(super) unsafe fn multiply_tiles<O: Output, T: Tiles>(
+    args: &Args,
+    smem: Shared,
+    warp: u32,
+    lane: u32,
+) {
     let mut inbox = Inbox::new(smem.board());
     let rings = Rings { scales: Ring::new(), weights: Ring::new(), tokens: Ring::new() };
     let mut math = Math { args, smem, rings, warp, lane };
@@ -23,12 +28,12 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
     while work.rows != 0 {
         // SAFETY: as above.
         unsafe {
-            work = match token_span(&work) {
-                128 => math.tile::<O, M64N128, 64>(work, &mut inbox),
-                64 => math.tile::<O, M64N64, 32>(work, &mut inbox),
-                32 => math.tile::<O, M64N32, 16>(work, &mut inbox),
-                16 => math.tile::<O, M64N16, 8>(work, &mut inbox),
-                _ => math.tile::<O, M64N8, 4>(work, &mut inbox),
+            work = match T::form(token_span(&work)) {
+                128 => math.tile::<O, T, M64N128, 64>(work, &mut inbox),
+                64 => math.tile::<O, T, M64N64, 32>(work, &mut inbox),
+                32 => math.tile::<O, T, M64N32, 16>(work, &mut inbox),
+                16 => math.tile::<O, T, M64N16, 8>(work, &mut inbox),
+                _ => math.tile::<O, T, M64N8, 4>(work, &mut inbox),
             }
         }
     }
@@ -53,7 +58,7 @@ impl Math<'_> {
     /// Executed by: warpgroup. One tile of `2 R` token columns; a thread holds `R` sums of each half of its warp's
     /// weights. Returns the next one, which is asked for before this one is stored.
     #[inline(always)]
-    unsafe fn tile<O: Output, M: HalfMma<R>, const R: usize>(
+    unsafe fn tile<O: Output, T: Tiles, M: HalfMma<R>, const R: usize>(
         &mut self,
         work: ScaledWork,
         inbox: &mut Inbox,
@@ -73,7 +78,7 @@ impl Math<'_> {
                 if verdict.f16 != 0 {
                     left = self.run::<M, R>(&mut sums, verdict, left);
                 } else {
-                    self.careful_block::<M, R>(&mut sums);
+                    self.careful_block::<T, M, R>(&mut sums);
                     left -= 1;
                 }
             }
@@ -167,25 +172,31 @@ impl Math<'_> {
 
     /// Executed by: warpgroup. One block in bf16, for scales of any size.
     #[inline(always)]
-    unsafe fn careful_block<M: HalfMma<R>, const R: usize>(&mut self, sums: &mut [[f32; R]; 2]) {
+    unsafe fn careful_block<T: Tiles, M: HalfMma<R>, const R: usize>(
+        &mut self,
+        sums: &mut [[f32; R]; 2],
+    ) {
         // SAFETY: slots and buffers are waited for; the warpgroup is converged; loops are uniform.
         unsafe {
             let scales = self.scales().map(|rows| rows.map(e8m0::value));
             let (slot, buffer) = (self.rings.weights.slot(), self.rings.tokens.slot());
             mbarrier::wait(self.smem.weights_full(slot), self.rings.weights.parity());
             mbarrier::wait(self.smem.tokens_full(buffer), self.rings.tokens.parity());
-            let mut part = 0;
-            while part < 4 {
-                let (half, quarter) = (part % 2, part as u32 / 2);
-                let codes = self.codes(slot, half as u32, quarter);
-                let steps = convert(codes, |row, word| scaled_bf16(word, scales[half][row]));
+            let mut quarter = 0;
+            while quarter < T::trips(2) {
                 let tokens = descriptors(self.smem.tokens(buffer, quarter));
-                wgmma::fence();
-                M::add_bf16(&mut sums[half], &steps, &tokens);
-                wgmma::commit();
-                wgmma::wait::<0>();
-                M::landed(&mut sums[half]);
-                part += 1;
+                let mut half = 0;
+                while half < 2 {
+                    let codes = self.codes(slot, half as u32, quarter);
+                    let steps = convert(codes, |row, word| scaled_bf16(word, scales[half][row]));
+                    wgmma::fence();
+                    M::add_bf16(&mut sums[half], &steps, &tokens);
+                    wgmma::commit();
+                    wgmma::wait::<0>();
+                    M::landed(&mut sums[half]);
+                    half += 1;
+                }
+                quarter += 1;
             }
             release(self.smem.weights_free(slot), self.lane);
             release(self.smem.tokens_free(buffer), self.lane);

@@ -15,7 +15,7 @@ use crate::tile::work::Inbox;
 
 /// Executed by: the warps that convert.
 #[inline(always)]
-pub(super) unsafe fn convert_tiles(args: &Args, smem: Shared, warp: u32, lane: u32) {
+pub(super) unsafe fn convert_tiles<T: Tiles>(args: &Args, smem: Shared, warp: u32, lane: u32) {
     let mut inbox = Inbox::new(smem.board());
     let mut rings = Rings { scales: Ring::new(), tokens: Ring::new() };
     let thread = warp * 32 + lane;
@@ -26,7 +26,7 @@ pub(super) unsafe fn convert_tiles(args: &Args, smem: Shared, warp: u32, lane: u
             if work.rows == 0 {
                 break;
             }
-            match token_span(&work) {
+            match T::form(token_span(&work)) {
                 128 => convert::<4, 1>(args, smem, &mut rings, work, thread),
                 64 => convert::<2, 2>(args, smem, &mut rings, work, thread),
                 _ => convert::<1, 4>(args, smem, &mut rings, work, thread),
