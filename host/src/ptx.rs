@@ -18,11 +18,7 @@ const STAMP: &str = "EXPERT_GEMM_ABI";
 const EMBEDDED: &[(Arch, &str, &str)] = &[
     (Arch::Sm90a, "fp8_block_sm90", include_str!("../ptx/sm_90a/fp8_block_sm90.ptx")),
     (Arch::Sm90a, "mxfp8_gemm_sm90", include_str!("../ptx/sm_90a/mxfp8_gemm_sm90.ptx")),
-    (
-        Arch::Sm90a,
-        "mxfp8_gemm_sm90_few",
-        include_str!("../ptx/sm_90a/mxfp8_gemm_sm90_few.ptx"),
-    ),
+    (Arch::Sm90a, "mxfp8_gemm_sm90_few", include_str!("../ptx/sm_90a/mxfp8_gemm_sm90_few.ptx")),
     (Arch::Sm90a, "mxfp8_quant_sm90", include_str!("../ptx/sm_90a/mxfp8_quant_sm90.ptx")),
     (Arch::Sm100f, "mxfp8_quant_sm100", include_str!("../ptx/sm_100f/mxfp8_quant_sm100.ptx")),
     (Arch::Sm90a, "bulk_read_sm90", include_str!("../ptx/sm_90a/bulk_read_sm90.ptx")),

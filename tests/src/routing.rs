@@ -113,6 +113,15 @@ impl Routing {
         self
     }
 
+    /// The same with experts without rows behind the others, until there are so many.
+    #[must_use]
+    pub fn with_experts(mut self, experts: usize) -> Self {
+        let experts = experts.max(self.experts());
+        self.rows_per_expert.resize(experts, 0);
+        self.first_row.resize(experts, 0);
+        self
+    }
+
     /// The same counts in another layout.
     pub fn laid_out(rows_per_expert: Vec<u32>, layout: Layout, rng: &mut Rng) -> Self {
         let mut order: Vec<usize> = (0..rows_per_expert.len()).collect();

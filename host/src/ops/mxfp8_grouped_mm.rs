@@ -164,8 +164,9 @@ impl Operation for Mxfp8GroupedMm {
     const NAME: &'static str = "MXFP8 grouped GEMM";
     const UNIT: &'static str = "multiply-adds";
     const FORMS: Option<&'static str> = Some(
-        "weights x tokens in as many token columns as a tile has rows: on Hopper 8, 16, 32, 64 or 128, the weights \
-         converted to 16-bit floats in registers, and mostly 128 in experts of several tiles whose weights are 8 MiB or more; \
+        "weights x tokens in as many token columns as a tile has rows, the weights converted to 16-bit floats in registers: \
+         on Hopper 8 or 32 for up to 8 rows an expert on average, else 8, 16, 32, 64 or 128, and there 128 for all tiles of an \
+         expert that has several and 8 MiB of weights or more, if experts have more than 16 rows on average; \
          on Blackwell multiples of 16 up to 192, or up to 256 over a pair of blocks",
     );
 

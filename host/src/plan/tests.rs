@@ -201,9 +201,27 @@ fn many_rows_an_expert_are_for_pairs_of_blocks() {
         let empty = mm(0, 8).plan(&device).expect("plan");
         assert!(empty.is_empty() && empty.variant().more_rows_than == 0);
     }
-    // No kernel of Hopper is made for many rows.
-    let h100 = mm(1 << 20, 1).plan(&DeviceInfo::h200()).expect("plan");
-    assert_eq!(h100.variant().symbol, "mxfp8_gemm_sm90_bf16");
+}
+
+/// Hopper's kernel for few rows serves up to 8 an expert, and fewer tiles than there are multiprocessors.
+#[test]
+fn few_rows_an_expert_have_a_kernel_of_their_own() {
+    for (rows, experts, chosen) in [
+        (1, 1, "mxfp8_gemm_sm90_few_bf16"),
+        (32 * 8, 32, "mxfp8_gemm_sm90_few_bf16"),
+        (32 * 8 + 1, 32, "mxfp8_gemm_sm90_bf16"),
+        (32 * 4096, 32, "mxfp8_gemm_sm90_bf16"),
+        (1 << 20, 1, "mxfp8_gemm_sm90_bf16"),
+        // 16 tiles of 128 rows, or 64 of 32.
+        (128, 1, "mxfp8_gemm_sm90_few_bf16"),
+    ] {
+        let mm = Mxfp8GroupedMm { rows, experts, ..MM };
+        let plan = mm.plan(&DeviceInfo::h200()).expect("plan");
+        assert_eq!(plan.variant().symbol, chosen, "{rows} rows, {experts} experts");
+    }
+    let few = Mxfp8GroupedMm { rows: 8, experts: 1, ..MM }.plan(&DeviceInfo::h200());
+    let few = few.expect("plan").explain();
+    assert!(few.contains("refused: made for more than 8 rows an expert on average"), "{few}");
 }
 
 #[test]

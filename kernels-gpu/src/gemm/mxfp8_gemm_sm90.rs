@@ -300,9 +300,9 @@ unsafe fn release(barrier: Smem, lane: u32) {
 
 /// Columns that the tokens of a tile take.
 #[inline(always)]
-const fn token_span(work: &ScaledWork) -> u32 {
+fn token_span<T: Tiles>(work: &ScaledWork) -> u32 {
     let rows = if work.in_step { TILE_TOKENS } else { work.rows };
-    if rows > 64 {
+    T::form(if rows > 64 {
         128
     } else if rows > 32 {
         64
@@ -312,5 +312,5 @@ const fn token_span(work: &ScaledWork) -> u32 {
         16
     } else {
         8
-    }
+    })
 }

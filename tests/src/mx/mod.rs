@@ -6,6 +6,7 @@
 //! | [`vectors`] | the published table of special blocks |
 //! | [`inputs`] | kinds of bf16 and f16 inputs |
 //! | [`routing`] | where the experts' scales lie: scale offsets, and hostile tables |
+//! | [`made_for`] | routings for which a plan chooses a certain kernel |
 //! | [`judge`] | which experts are served and what is reported, for any tables |
 //! | [`quant_problem`], [`quant_model`], [`quant_device`] | a grouped quantisation, what it must leave behind, and what it did |
 //! | [`scale_values`], [`gemm_problem`], [`gemm_device`] | a grouped product, and what it did |
@@ -20,6 +21,7 @@ pub mod gemm_reference;
 pub mod hopper;
 pub mod inputs;
 pub mod judge;
+pub mod made_for;
 pub mod quant_device;
 pub mod quant_float;
 pub mod quant_integer;

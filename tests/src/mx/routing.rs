@@ -34,6 +34,14 @@ impl MxRouting {
         Self::laid_out(rows, Layout::Packed, &mut Rng::new(0))
     }
 
+    /// The same with experts without rows behind the others, until there are so many.
+    #[must_use]
+    pub fn with_experts(mut self, experts: usize) -> Self {
+        self.rows = self.rows.with_experts(experts);
+        self.first_scale_row.resize(self.rows.experts(), 0);
+        self
+    }
+
     /// The tables as the kernels take them.
     pub fn tables(&self, n: u32, k: u32) -> MxTables {
         MxTables {

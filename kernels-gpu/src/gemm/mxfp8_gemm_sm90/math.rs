@@ -28,7 +28,7 @@ pub(super) unsafe fn multiply_tiles<O: Output, T: Tiles>(
     while work.rows != 0 {
         // SAFETY: as above.
         unsafe {
-            work = match T::form(token_span(&work)) {
+            work = match token_span::<T>(&work) {
                 128 => math.tile::<O, T, M64N128, 64>(work, &mut inbox),
                 64 => math.tile::<O, T, M64N64, 32>(work, &mut inbox),
                 32 => math.tile::<O, T, M64N32, 16>(work, &mut inbox),

@@ -6,7 +6,7 @@ use crate::tile::scaled_schedule::RowTiles;
 
 /// The tiles of a kernel.
 pub(crate) trait Tiles: RowTiles {
-    /// Token columns of the form in which a tile of so many is multiplied.
+    /// Token columns of the form that serves so many.
     fn form(columns: u32) -> u32;
 
     /// So many trips of a loop that is rarely taken. Where code has to be short, compilers should not know the number.

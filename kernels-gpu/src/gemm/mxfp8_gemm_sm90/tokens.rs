@@ -26,10 +26,10 @@ pub(super) unsafe fn convert_tiles<T: Tiles>(args: &Args, smem: Shared, warp: u3
             if work.rows == 0 {
                 break;
             }
-            match T::form(token_span(&work)) {
-                128 => convert::<4, 1>(args, smem, &mut rings, work, thread),
-                64 => convert::<2, 2>(args, smem, &mut rings, work, thread),
-                _ => convert::<1, 4>(args, smem, &mut rings, work, thread),
+            match token_span::<T>(&work) {
+                128 => convert::<T, 4, 1>(args, smem, &mut rings, work, thread),
+                64 => convert::<T, 2, 2>(args, smem, &mut rings, work, thread),
+                _ => convert::<T, 1, 4>(args, smem, &mut rings, work, thread),
             }
         }
     }
@@ -43,7 +43,7 @@ struct Rings {
 /// Executed by: the warps that convert. One tile; a thread has `UNITS` rows that are 32 apart, and loads them `AHEAD`
 /// blocks before they are needed.
 #[inline(always)]
-unsafe fn convert<const UNITS: usize, const AHEAD: usize>(
+unsafe fn convert<T: Tiles, const UNITS: usize, const AHEAD: usize>(
     args: &Args,
     smem: Shared,
     rings: &mut Rings,
@@ -57,7 +57,7 @@ unsafe fn convert<const UNITS: usize, const AHEAD: usize>(
     let block = Block {
         smem,
         line: TOKEN_ATOM + scale_atoms::offset_in_atom(work.scale_row + row, t),
-        inside: UNITS > 1 || row < token_span(&work),
+        inside: UNITS > 1 || row < token_span::<T>(&work),
         target: Target::new(thread),
         lane: thread % 32,
     };

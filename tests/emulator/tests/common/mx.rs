@@ -31,30 +31,22 @@ impl Kernels {
         Self { op, arch, more_rows_than: 0 }
     }
 
+    /// They themselves.
+    pub fn variants(self) -> impl Iterator<Item = &'static Variant> {
+        let Self { op, arch, more_rows_than } = self;
+        VARIANTS.iter().filter(move |variant| {
+            variant.op == op && variant.arch == arch && variant.more_rows_than == more_rows_than
+        })
+    }
+
     /// Their names. Says so where there is none yet.
     pub fn names(self) -> BTreeSet<&'static str> {
-        let Self { op, arch, more_rows_than } = self;
-        let of_these = |variant: &&Variant| {
-            variant.op == op && variant.arch == arch && variant.more_rows_than == more_rows_than
-        };
-        let kernels: BTreeSet<_> =
-            VARIANTS.iter().filter(of_these).map(|variant| variant.symbol).collect();
+        let kernels: BTreeSet<_> = self.variants().map(|variant| variant.symbol).collect();
         if kernels.is_empty() {
-            let (op, arch) = (op.name(), arch.name());
+            let (op, arch) = (self.op.name(), self.arch.name());
             say(&format!("no kernel of {op} for {arch} is shipped: nothing to run"));
         }
         kernels
-    }
-
-    /// Rows that a problem of so many experts must have in all, at least, to be theirs: enough for each expert, and for
-    /// several tiles on each of a few multiprocessors.
-    pub fn least_rows(self, experts: usize) -> u32 {
-        const BUSY: u32 = 24 * 256;
-        if self.more_rows_than == 0 {
-            0
-        } else {
-            (experts as u32 * self.more_rows_than + 1).max(BUSY)
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::guarded::Around;
 use expert_gemm_tests::mx::gemm_device::DeviceMx;
 use expert_gemm_tests::mx::gemm_problem::{MxProblem, MxSpec};
+use expert_gemm_tests::mx::made_for;
 use expert_gemm_tests::mx::routing::{MxRouting, MxTables};
 use expert_gemm_tests::mx::scale_values::ScaleValues;
 use expert_gemm_tests::rng::Rng;
@@ -37,17 +38,15 @@ fn small(seed: u64, scales: &[ScaleValues]) -> MxSpec {
     }
 }
 
-/// The problem, with rows that belong to nobody if a plan would choose another kernel without: in front, so that the
-/// last expert's rows end with the tensor, or behind.
+/// The problem, with what it lacks for a plan to choose a kernel of the suite.
 pub fn made_for(kernels: Kernels, problem: MxProblem) -> MxProblem {
-    let (MxProblem { spec, .. }, MxRouting { rows, .. }) = (&problem, &problem.routing);
-    let spare = kernels.least_rows(spec.experts).saturating_sub(rows.rows);
-    if spare == 0 {
+    let MxProblem { spec, routing, .. } = &problem;
+    let Some(kernel) = kernels.variants().next() else { return problem };
+    let lacking = made_for::made_for(kernel, routing.clone(), spec.seed.is_multiple_of(2));
+    if lacking == *routing {
         return problem;
     }
-    let [before, behind] = if spec.seed.is_multiple_of(2) { [spare, 0] } else { [0, spare] };
-    let rows = rows.clone().with_spare_rows(before, behind);
-    MxProblem::new(*spec, MxRouting { rows, ..problem.routing.clone() })
+    MxProblem::new(MxSpec { experts: lacking.rows.experts(), ..*spec }, lacking)
 }
 
 /// Runs a problem with any tables.

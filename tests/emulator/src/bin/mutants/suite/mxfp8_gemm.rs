@@ -1,4 +1,4 @@
-//! The MXFP8 products: of Hopper, of Blackwell, and of Blackwell over pairs of CTAs.
+//! The MXFP8 products: of Hopper, there also for few rows, of Blackwell, and of Blackwell over pairs of CTAs.
 
 use super::{Launch as AnyLaunch, first_complaint, hostile, mxfp8_forms};
 use expert_gemm::Device;
@@ -6,6 +6,7 @@ use expert_gemm::abi::{Arch, Variant};
 use expert_gemm_tests::guarded::Around;
 use expert_gemm_tests::mx::gemm_device::DeviceMx;
 use expert_gemm_tests::mx::gemm_problem::{MxProblem, MxSpec};
+use expert_gemm_tests::mx::made_for::made_for;
 use expert_gemm_tests::mx::routing::{MxRouting, MxTables};
 use expert_gemm_tests::mx::scale_values::ScaleValues;
 use expert_gemm_tests::rng::Rng;
@@ -16,7 +17,8 @@ pub(super) type Launch = AnyLaunch<MxProblem, MxTables>;
 /// Runs the suite.
 pub(super) fn complaint(kernel: &'static Variant) -> Option<String> {
     let of_this_kernel = match kernel.arch {
-        Arch::Sm90a => hopper,
+        Arch::Sm90a if kernel.more_rows_than > 0 => hopper,
+        Arch::Sm90a => hopper_few,
         Arch::Sm100f if kernel.more_rows_than > 0 => pairs,
         Arch::Sm100f => blackwell,
     };
@@ -34,19 +36,10 @@ pub(super) struct Make {
 }
 
 impl Make {
-    /// Rows of nobody, in front, so that the last expert's end with the tensor: a plan chooses a kernel for many rows by
-    /// their bound alone. Each expert's share, and several tiles on each multiprocessor.
-    fn spare(self, experts: usize) -> u32 {
-        match self.kernel.more_rows_than {
-            0 => 0,
-            rows => (experts as u32 * rows + 1).max(24 * 256),
-        }
-    }
-
     pub(super) fn launch(self, spec: MxSpec, routing: MxRouting, sm_count: u32) -> Launch {
+        let routing = made_for(self.kernel, routing, true);
         let spec = MxSpec { experts: routing.rows.experts(), output: self.kernel.output, ..spec };
-        let rows = routing.rows.with_spare_rows(self.spare(spec.experts), 0);
-        let problem = MxProblem::new(spec, MxRouting { rows, ..routing });
+        let problem = MxProblem::new(spec, routing);
         let tables = problem.tables();
         Launch::new(problem, tables, sm_count)
     }
@@ -79,6 +72,22 @@ fn hopper(make: Make) -> Vec<Launch> {
         make.packed([256, 128], &[257, 128, 100], 4),
         make.packed([256, 128], &[100; 9], 4),
         make.packed([256, 128], &[128, 128, 70, 3, 30, 65, 40, 128, 97, 128], 4),
+    ]);
+    // Few rows on average, among them experts with many: tiles of half the height.
+    let mut rows = vec![5; 24];
+    rows[..4].copy_from_slice(&[64, 65, 33, 130]);
+    launches.push(make.packed([256, 128], &rows, 4));
+    launches.extend(mxfp8_forms::launches(make));
+    launches
+}
+
+/// The same for tiles of up to 32 tokens, in either form, and experts of several.
+fn hopper_few(make: Make) -> Vec<Launch> {
+    let mut launches: Vec<Launch> =
+        [8, 9, 32].map(|rows| make.packed([256, 384], &[rows; 6], 2)).into();
+    launches.extend([
+        make.packed([128, 1408], &[30, 70], 2),
+        make.packed([256, 128], &[97, 32, 1, 60, 8, 33], 4),
     ]);
     launches.extend(mxfp8_forms::launches(make));
     launches
