@@ -11,14 +11,15 @@ mod common;
 
 use candle_core::{Device, Tensor};
 use common::{BLOCKS, EXPERTS, K, N, Operands, PROBLEM, ROWS};
+use expert_gemm::Fp8GroupedMm;
 use expert_gemm::interop::candle::{Fp8Tensors, Grouped};
 use float8::F8E4M3;
 use half::bf16;
+use std::error::Error;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let operands = Operands::new();
-    let (device, grouped) = open();
-    let grouped = grouped?;
+    let (device, grouped) = open()?;
     let codes = |bytes: &[u8], shape: &[u64]| {
         let codes: Vec<F8E4M3> = bytes.iter().map(|&byte| F8E4M3::from_bits(byte)).collect();
         tensor(&codes, shape, &device)
@@ -34,20 +35,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     common::compare(&output.flatten_all()?.to_vec1::<bf16>()?, &operands.on_cpu()?)
 }
 
-/// The first GPU if this build and the machine have one that has the kernel.
-fn open() -> (Device, expert_gemm::Result<Grouped<expert_gemm::Fp8GroupedMm>>) {
-    let reason = match Device::new_cuda(0) {
-        Ok(device) => match Grouped::new(PROBLEM, &device) {
-            Ok(grouped) => {
-                println!("on {:?}", device.location());
-                return (device, Ok(grouped));
-            }
-            Err(error) => error.to_string(),
-        },
-        Err(error) => error.to_string(),
-    };
-    println!("on the CPU: {reason}");
-    (Device::Cpu, Grouped::new(PROBLEM, &Device::Cpu))
+/// The first GPU if this build and the machine have one that has the kernel, or else the CPU.
+fn open() -> Result<(Device, Grouped<Fp8GroupedMm>), Box<dyn Error>> {
+    match on_gpu() {
+        Ok((device, grouped)) => {
+            println!("on {:?}", device.location());
+            Ok((device, grouped))
+        }
+        Err(reason) => {
+            common::fallback::to_cpu(&reason)?;
+            Ok((Device::Cpu, Grouped::new(PROBLEM, &Device::Cpu)?))
+        }
+    }
+}
+
+fn on_gpu() -> Result<(Device, Grouped<Fp8GroupedMm>), Box<dyn Error>> {
+    let device = Device::new_cuda(0)?;
+    let grouped = Grouped::new(PROBLEM, &device)?;
+    Ok((device, grouped))
 }
 
 fn tensor<T: candle_core::WithDType>(

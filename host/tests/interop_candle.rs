@@ -1,69 +1,25 @@
 //! candle's tensors on the CPU: the same numbers as the CPU backend, and every refusal.
 
+mod candle_tensors;
 #[path = "../examples/common/mod.rs"]
 mod common;
 
-use candle_core::{DType, Device, Tensor};
-use common::{BLOCKS, EXPERTS, K, N, Operands, PROBLEM, ROWS};
+use candle_core::{DType, Device, Tensor, WithDType};
+use candle_tensors::{Tensors, codes, values};
+use common::{Operands, PROBLEM};
 use expert_gemm::interop::ForeignError;
 use expert_gemm::interop::candle::{Fp8Tensors, Grouped, Mxfp8Tensors, QuantTensors};
 use expert_gemm::{ElementType, Error, Mxfp8GroupedMm, Mxfp8GroupedQuant, ScaleRule, scales};
 use float8::F8E4M3;
 use half::{bf16, f16};
 
-struct Tensors {
-    a: Tensor,
-    b: Tensor,
-    scales_a: Tensor,
-    scales_b: Tensor,
-    sizes: Tensor,
-    offsets: Tensor,
-}
-
-fn usize_of(shape: &[u64]) -> Vec<usize> {
-    shape.iter().map(|&side| side as usize).collect()
-}
-
-fn tensor<T: candle_core::WithDType>(data: &[T], shape: &[u64]) -> Tensor {
-    Tensor::from_slice(data, usize_of(shape), &Device::Cpu).expect("tensor")
-}
-
-fn codes(bytes: &[u8]) -> Vec<F8E4M3> {
-    bytes.iter().map(|&byte| F8E4M3::from_bits(byte)).collect()
-}
-
-impl Tensors {
-    fn new() -> Self {
-        let o = Operands::new();
-        Self {
-            a: tensor(&codes(&o.a), &[ROWS, K]),
-            b: tensor(&codes(&o.b), &[EXPERTS, N, K]),
-            scales_a: tensor(&o.scales_a, &[ROWS, BLOCKS[1]]),
-            scales_b: tensor(&o.scales_b, &[EXPERTS, BLOCKS[0], BLOCKS[1]]),
-            sizes: tensor(&o.sizes.concat(), &[EXPERTS, 3]),
-            offsets: tensor(&o.offsets, &[EXPERTS]),
-        }
-    }
-
-    fn fp8(&self) -> Fp8Tensors<'_> {
-        Fp8Tensors {
-            a: &self.a,
-            b: &self.b,
-            scales_a: &self.scales_a,
-            scales_b: &self.scales_b,
-            problem_sizes: &self.sizes,
-            expert_offsets: &self.offsets,
-        }
-    }
-}
-
-fn values<T: candle_core::WithDType>(tensor: &Tensor) -> Vec<T> {
-    tensor.flatten_all().and_then(|flat| flat.to_vec1()).expect("values")
+fn tensor<T: WithDType>(data: &[T], shape: &[u64]) -> Tensor {
+    candle_tensors::tensor(data, shape, &Device::Cpu)
 }
 
 #[test]
 fn the_product_is_that_of_the_cpu_backend() {
-    let (tensors, operands) = (Tensors::new(), Operands::new());
+    let (tensors, operands) = (Tensors::on(&Device::Cpu), Operands::new());
     let grouped = Grouped::new(PROBLEM, &Device::Cpu).expect("valid");
     let product = grouped.forward(&tensors.fp8()).expect("product");
     assert_eq!((product.dims(), product.dtype()), (&[40, 256][..], DType::BF16));
@@ -129,10 +85,10 @@ fn rows_are_quantised_and_multiplied() {
 
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
-    let tensors = Tensors::new();
+    let tensors = Tensors::on(&Device::Cpu);
     let grouped = Grouped::new(PROBLEM, &Device::Cpu).expect("valid");
     let refused = |change: &dyn Fn(&mut Tensors)| {
-        let mut tensors = Tensors::new();
+        let mut tensors = Tensors::on(&Device::Cpu);
         change(&mut tensors);
         grouped.forward(&tensors.fp8()).map(drop)
     };

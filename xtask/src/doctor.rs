@@ -104,7 +104,7 @@ fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 /// Where the loader would find the driver's library.
-fn cuda_library() -> Option<String> {
+pub(crate) fn cuda_library() -> Option<String> {
     const NAME: &str = "libcuda.so.1";
     let cache =
         process::capture(workspace::program("ldconfig").arg("-p"), "looking for the driver")

@@ -93,7 +93,7 @@ fn cargo(folder: &Path) -> Command {
 }
 
 /// Builds the emulated driver, and lays it out as a CUDA folder: apart, so that nobody else takes it for the driver.
-fn emulated_cuda() -> Result<PathBuf> {
+pub(crate) fn emulated_cuda() -> Result<PathBuf> {
     let built = artifacts::build(&["build", "-p", "emulated-cuda"])?;
     let (_, built) = built
         .iter()

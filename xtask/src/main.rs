@@ -81,7 +81,7 @@ enum Command {
     Capi,
     /// Lint, test and run the adapters for cudarc, cust and `DLPack`, on an emulated driver
     Interop,
-    /// Lint and test the adapter for candle, with the CUDA compiler that its GPU half needs
+    /// Lint and test the adapter for candle, with the CUDA compiler and libraries that its GPU half needs
     Candle,
     /// Pack the crates as their users get them, and build a new project on the packages
     Package,

@@ -9,6 +9,8 @@ use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
 use expert_gemm::{Driver, Result};
 use std::ffi::{c_char, c_void};
 
+const NO_DEVICE: u32 = 100;
+
 /// A new context, which is current from then on.
 fn created(device: i32) -> Result<u64> {
     driver_of(device)?;
@@ -18,7 +20,13 @@ fn created(device: i32) -> Result<u64> {
 }
 
 driver_api! {
-    fn cuInit(_flags: u32) { Ok(()) }
+    fn cuInit(_flags: u32) {
+        // As the real one: an empty list hides every GPU.
+        if std::env::var_os("CUDA_VISIBLE_DEVICES").is_some_and(|list| list.is_empty()) {
+            return refuse("cuInit", NO_DEVICE);
+        }
+        Ok(())
+    }
 
     fn cuDriverGetVersion(version: *mut i32) { put(version, 13_000) }
 

@@ -1,4 +1,4 @@
-//! Functions that cust links against and no test calls.
+//! Functions that cust or candle link against and no test calls.
 
 macro_rules! unsupported {
     ($($name:ident)*) => { $(
@@ -53,6 +53,7 @@ unsupported! {
     cuMemcpy2D_v2
     cuMemcpyAtoH_v2
     cuMemcpyHtoA_v2
+    cuMemcpyPeerAsync
     cuMemsetD16Async
     cuMemsetD16_v2
     cuMemsetD32Async

@@ -4,7 +4,8 @@
 //! feature `candle-cuda` on a GPU, on candle's stream and without a copy. FP8 tensors are candle's `F8E4M3`; block scales
 //! (e8m0) are `U8`, in the layout of [`scales`](crate::scales). Group tables are `I32`. Every tensor must be contiguous;
 //! a part of a larger one along its first dimension is. What is written is new memory of candle, zeros where no expert
-//! owns a row.
+//! owns a row. As in candle itself, a device that was opened twice is two: the tensors of a call belong to the one that
+//! the operation was made for, in the order of its stream.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -33,8 +34,8 @@
 //! # What a GPU build needs
 //!
 //! This crate needs no CUDA to build, but candle does: its feature `cuda` (which `candle-cuda` turns on) compiles candle's
-//! own kernels with `nvcc` and links the driver, the CUDA runtime, cuBLAS and cuRAND. Whoever builds a candle application
-//! for a GPU has these already. It also decides how cudarc reaches the driver: by linking it.
+//! own kernels with `nvcc` and links the driver, the CUDA runtime, cuBLAS, cuRAND and NVRTC. Whoever builds a candle
+//! application for a GPU has these already. It also decides how cudarc reaches the driver: by linking it.
 
 #[cfg(feature = "candle-cuda")]
 mod cuda;
@@ -246,9 +247,11 @@ impl Check<'_> {
             let given = format!("{:?} apart", tensor.stride());
             return Err(refused(name, "strides", given, "contiguous", "call `contiguous()` on it"));
         }
-        let location = tensor.device().location();
-        if location != self.device.location() {
-            let (given, remedy) = (format!("{location:?}"), "move it with `to_device`");
+        // As candle does: another of its devices may be the same GPU, but it has a stream of its own that ours would not
+        // wait for.
+        if !tensor.device().same_device(self.device) {
+            let given = format!("another one on {:?}", tensor.device().location());
+            let remedy = "move it with `to_device`";
             return Err(refused(name, "device", given, "that of `Grouped`", remedy));
         }
         Ok(())
