@@ -3,18 +3,22 @@
 //! `EXPERT_GEMM_PROBLEMS` sets the number of random problems (default 1200), `EXPERT_GEMM_SEED` runs a single one of
 //! them.
 
+use expert_gemm::abi::{Op, VARIANTS, Variant};
 use expert_gemm::{Device, DeviceInfo, ElementType, GroupStatus, Mxfp8GroupedQuant};
 use expert_gemm_tests::gpu::{Gpu, UNTOUCHED, say};
 use expert_gemm_tests::guarded::Around;
 use expert_gemm_tests::mx::gemm_device::{DeviceMx, shape};
 use expert_gemm_tests::mx::gemm_problem::{MxProblem, MxSpec};
 use expert_gemm_tests::mx::gemm_reference;
+use expert_gemm_tests::mx::made_for::made_for;
 use expert_gemm_tests::mx::routing::{MxRouting, MxTables};
 use expert_gemm_tests::mx::scale_values::{ScaleValues, Side};
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing, Skew, Tables, counts};
-use expert_gemm_tests::suite::{check_all, seeds};
+use expert_gemm_tests::suite::{check_all, other_seeds, seeds};
 use expert_gemm_tests::values::Values;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 const OUTPUTS: [ElementType; 2] = [ElementType::Bf16, ElementType::F16];
 
@@ -23,10 +27,22 @@ fn open() -> Option<Gpu> {
     Gpu::open_for(|info: &DeviceInfo| shape(&any).plan(info).map(drop))
 }
 
+/// The kernels of this GPU's family.
+fn kernels(device: &Device) -> impl Iterator<Item = &'static Variant> {
+    let capability = device.info().capability;
+    let of_the_operation = VARIANTS.iter().filter(|kernel| kernel.op == Op::Mxfp8GroupedMm);
+    of_the_operation.filter(move |kernel| kernel.arch.runs_on(capability))
+}
+
 /// Runs one problem and compares everything that it may and may not write.
 fn check(device: &Device, problem: &MxProblem) -> Result<u64, String> {
-    let outcome = DeviceMx::new(device, problem, Around::Guards)
-        .and_then(|on_device| on_device.run())
+    check_kernel(device, problem).map(|(compared, _)| compared)
+}
+
+/// The same; says which kernel the plan chose.
+fn check_kernel(device: &Device, problem: &MxProblem) -> Result<(u64, &'static str), String> {
+    let (outcome, kernel) = DeviceMx::new(device, problem, Around::Guards)
+        .and_then(|on_device| Ok((on_device.run()?, on_device.prepared().plan().variant().symbol)))
         .map_err(|error| format!("{error}\n  {problem}"))?;
     outcome
         .judge(problem, &problem.tables())
@@ -36,7 +52,7 @@ fn check(device: &Device, problem: &MxProblem) -> Result<u64, String> {
     let some: Vec<_> = owned.iter().step_by(owned.len().div_ceil(3).max(1)).copied().collect();
     match gemm_reference::complaint(problem, &some, &outcome.output) {
         Some(complaint) => Err(format!("{complaint}\n  {problem}")),
-        None => Ok((owned.len() * problem.spec.n) as u64),
+        None => Ok(((owned.len() * problem.spec.n) as u64, kernel)),
     }
 }
 
@@ -50,7 +66,17 @@ fn check_specs(name: &str, specs: &[MxSpec]) {
 fn random_problems() {
     let specs: Vec<MxSpec> =
         seeds(1200).into_iter().map(|seed| MxSpec::fuzz(seed, &ScaleValues::BF16)).collect();
-    check_specs("random products", &specs);
+    let Some(gpu) = open() else { return };
+    let device: &Device = &gpu;
+    let ran = Mutex::new(BTreeSet::new());
+    check_all("random products", "outputs", &specs, |spec| {
+        let (compared, kernel) = check_kernel(device, &spec.build())?;
+        ran.lock().expect("nobody panics").insert(kernel);
+        Ok(compared)
+    });
+    let ran = ran.into_inner().expect("nobody panicked");
+    let all: BTreeSet<_> = kernels(device).map(|kernel| kernel.symbol).collect();
+    assert!(ran == all || other_seeds(), "of {all:?} only {ran:?} ran");
 }
 
 #[test]
@@ -62,15 +88,17 @@ fn every_edge_of_the_row_count() {
         for output in OUTPUTS {
             for layout in Layout::ALL {
                 let spec = MxSpec { output, experts: 3, k: 384, ..MxSpec::PLAIN };
-                // Spare rows, of which plans think that they may be used: Blackwell has a kernel for many.
-                cases.extend([0, 600].map(|spare| (rows, spare, layout, spec)));
+                let of_the_output = kernels(device).filter(|kernel| kernel.output == output);
+                cases.extend(of_the_output.map(|kernel| (rows, kernel, layout, spec)));
             }
         }
     }
-    check_all("row counts", "outputs", &cases, |&(rows, spare, layout, spec)| {
+    check_all("row counts", "outputs", &cases, |&(rows, kernel, layout, spec)| {
         let rng = &mut Rng::new(u64::from(rows));
-        let routing = Routing::laid_out(vec![rows; 3], layout, rng).with_spare_rows(0, spare);
-        check(device, &MxProblem::new(spec, MxRouting::laid_out(routing, layout, rng)))
+        let routing = Routing::laid_out(vec![rows; 3], layout, rng);
+        let routing = made_for(kernel, MxRouting::laid_out(routing, layout, rng), false);
+        let spec = MxSpec { experts: routing.rows.experts(), ..spec };
+        check(device, &MxProblem::new(spec, routing))
     });
 }
 

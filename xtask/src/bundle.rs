@@ -95,10 +95,10 @@ fn unknown(programs: &[String]) -> Option<&String> {
     programs.iter().find(|program| !BUILDS.iter().any(|build| (build.makes)(program)))
 }
 
-/// Copies a program without its debug information.
+/// Copies a program without its symbols and debug information: it has to travel.
 fn strip(program: &Path, target: &Path) -> Result<()> {
     let mut command = workspace::program("strip");
-    command.arg("--strip-debug").arg("-o").arg(target).arg(program);
+    command.arg("--strip-all").arg("-o").arg(target).arg(program);
     process::capture(&mut command, "stripping")
         .with_context(|| format!("{}: strip comes with the C compiler", program.display()))?;
     Ok(())
