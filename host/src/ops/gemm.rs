@@ -75,7 +75,7 @@ impl Shape {
     }
 
     /// The work when all experts have the same number of rows and cut them into equal tiles, which cost what their rows
-    /// cost. A cluster's last block may be idle, as in [`most_work`](Self::most_work), and counts.
+    /// cost, and what a tile costs beside them. A cluster's last block may be idle, as in [`most_work`](Self::most_work), and counts.
     pub(super) fn even_work(self, variant: &Variant) -> Work {
         let [most_rows, columns, _] = variant.tile.map(|side| u64::from(side.max(1)));
         let active = self.experts.min(self.rows);
@@ -85,7 +85,8 @@ impl Shape {
         let cluster = u64::from(variant.cluster.max(1));
         let column_tiles = self.n.div_ceil(columns).next_multiple_of(cluster);
         let tiles = active.saturating_mul(row_tiles).saturating_mul(column_tiles);
-        let tile_cost = height.saturating_mul(u128::from(columns));
+        let rows = height + u128::from(variant.rows_beside);
+        let tile_cost = rows.saturating_mul(u128::from(columns));
         Work {
             clusters: tiles / cluster,
             tiles,

@@ -212,7 +212,9 @@ fn few_rows_an_expert_have_a_kernel_of_their_own() {
         (32 * 8 + 1, 32, "mxfp8_gemm_sm90_bf16"),
         (32 * 4096, 32, "mxfp8_gemm_sm90_bf16"),
         (1 << 20, 1, "mxfp8_gemm_sm90_bf16"),
-        // 16 tiles of 128 rows, or 64 of 32.
+        // 128 tiles of 128 rows are one wave, 512 of 32 are four.
+        (8 * 128, 8, "mxfp8_gemm_sm90_bf16"),
+        // 16 tiles of 128 rows, or 64 of 32: either is one wave.
         (128, 1, "mxfp8_gemm_sm90_few_bf16"),
     ] {
         let mm = Mxfp8GroupedMm { rows, experts, ..MM };

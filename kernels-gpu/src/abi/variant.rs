@@ -124,6 +124,9 @@ pub struct Variant {
     /// The kernel is for problems with more rows than this for each expert, on average, and is preferred there unless it
     /// leaves multiprocessors idle; 0 for one that serves any. Whatever the group tables say, its results are right.
     pub more_rows_than: u32,
+    /// What a tile takes beside its rows, in rows: the time that weights cost however few rows they meet. By it the planner
+    /// weighs many low tiles against fewer high ones.
+    pub rows_beside: u32,
     /// Tile of activations x weights x reduction, in elements (a probe: bytes of one copy).
     pub tile: [u32; 3],
     /// Rows of the boxes of the tensor maps: activations in up to four boxes, then weights. 0 for none.
@@ -153,6 +156,7 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
         input: ElementType::E4m3,
         output,
         more_rows_than: 0,
+        rows_beside: 0,
         tile: [fp8_block::TILE, fp8_block::TILE, fp8_block::TILE_K],
         box_rows: fp8_block::BOX_ROWS,
         stages: fp8_block::STAGES,
@@ -167,7 +171,9 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
 
 const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
     use mxfp8_gemm::{Mxfp8GemmParams, TILE_K};
-    use mxfp8_gemm_sm90::{MORE_ROWS_THAN, SMEM_BYTES, STAGES, THREADS, TILE_COLUMNS, TILE_TOKENS};
+    use mxfp8_gemm_sm90::{
+        MORE_ROWS_THAN, ROWS_BESIDE, SMEM_BYTES, STAGES, THREADS, TILE_COLUMNS, TILE_TOKENS,
+    };
     Variant {
         symbol,
         module: "mxfp8_gemm_sm90",
@@ -176,6 +182,7 @@ const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
         input: ElementType::E4m3,
         output,
         more_rows_than: MORE_ROWS_THAN,
+        rows_beside: ROWS_BESIDE,
         tile: [TILE_TOKENS, TILE_COLUMNS, TILE_K],
         box_rows: [0, 0, 0, 0, TILE_COLUMNS],
         stages: STAGES,
@@ -211,6 +218,7 @@ const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant 
         input: ElementType::E4m3,
         output,
         more_rows_than: 0,
+        rows_beside: 0,
         tile: [MAX_TOKENS, TILE_N, TILE_K],
         box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, 0, 0, TILE_N],
         stages: STAGES,
@@ -256,6 +264,7 @@ const fn mxfp8_quant(
         input,
         output: ElementType::E4m3,
         more_rows_than: 0,
+        rows_beside: 0,
         tile: [scale_atoms::ROWS, 1, mxfp8_quant::TILE_K],
         box_rows: [0; MAPS],
         stages: 1,
@@ -277,6 +286,7 @@ const BULK_READ_SM90: Variant = Variant {
     input: ElementType::U8,
     output: ElementType::U8,
     more_rows_than: 0,
+    rows_beside: 0,
     tile: [bulk_read::CHUNK_BYTES, 1, 1],
     box_rows: [0; MAPS],
     stages: bulk_read::STAGES,
@@ -301,6 +311,7 @@ const fn tensor_probe_sm100(symbol: &'static str, cluster: u32) -> Variant {
         box_rows: [0; MAPS],
         stages: 1,
         more_rows_than: 0,
+        rows_beside: 0,
         cluster,
         threads: tensor_probe::THREADS,
         ctas_per_sm: 1,

@@ -98,6 +98,13 @@ pub(crate) trait RowTiles: Copy {
         raster::blocks(rows, self.height(rows))
     }
 
+    /// The first of `experts` experts of which large ones come first. Among others, tiles that wait for memory and tiles that
+    /// compute stay mixed.
+    #[inline(always)]
+    fn ordered_from(self, _: u32) -> u32 {
+        0
+    }
+
     /// Whether an expert's last tile keeps pace with the others where its weights are large: see [`super::schedule`].
     #[inline(always)]
     fn in_step(self) -> bool {
@@ -178,6 +185,7 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
     let col_blocks = raster::blocks(tables.problem.problem.n, TILE_N);
     let entry_cols = raster::blocks(col_blocks, CLUSTER);
     let in_step = row_tiles.in_step() && schedule::in_step(&tables.problem.problem);
+    let ordered_from = row_tiles.ordered_from(tables.experts);
     let clusters = sreg::ctas() / CLUSTER;
     let mut next = u64::from(sreg::cta() / CLUSTER);
     let mut tail = Tail::NONE;
@@ -191,7 +199,10 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
             let group = scaled.group;
             let tiles = u64::from(row_tiles.count(group.rows)) * u64::from(entry_cols);
             let (span, chunk_end) = match T::FIRST_ABOVE {
-                Some(rows) => Span::some_first(before, tiles, group.rows > rows, lane),
+                Some(rows) => {
+                    let is_first = group.rows > rows && first >= ordered_from;
+                    Span::some_first(before, tiles, is_first, lane)
+                }
                 None => Span::in_order(before, tiles, lane),
             };
             loop {

@@ -22,12 +22,16 @@ pub(crate) trait Tiles: RowTiles {
 pub(crate) struct Large {
     /// Binary logarithm of the height.
     order: u32,
+    /// The last 32 experts are ordered always, all others if this is so.
+    orders_all: bool,
 }
 
 impl Large {
     const ORDER: u32 = TILE_TOKENS.trailing_zeros();
     /// Rows of an expert, on average, up to which tiles have half the height.
     const FEW_ROWS: u32 = 16;
+    /// Those up to which most tiles wait for memory.
+    const WAITING_ROWS: u32 = 32;
 }
 
 impl Tiles for Large {
@@ -44,8 +48,12 @@ impl Tiles for Large {
     #[inline(always)]
     fn of(args: &Args) -> Self {
         let ScaledTables { experts, problem, .. } = args.tables;
-        let few = u64::from(problem.problem.rows) <= u64::from(experts) * u64::from(Self::FEW_ROWS);
-        Self { order: Self::ORDER - few as u32 }
+        let up_to =
+            |rows: u32| u64::from(problem.problem.rows) <= u64::from(experts) * u64::from(rows);
+        Self {
+            order: Self::ORDER - up_to(Self::FEW_ROWS) as u32,
+            orders_all: !up_to(Self::WAITING_ROWS),
+        }
     }
 }
 
@@ -62,6 +70,11 @@ impl RowTiles for Large {
     #[inline(always)]
     fn count(self, rows: u32) -> u32 {
         (rows + self.height(rows) - 1) >> self.order
+    }
+
+    #[inline(always)]
+    fn ordered_from(self, experts: u32) -> u32 {
+        if self.orders_all { 0 } else { experts.saturating_sub(32) }
     }
 
     #[inline(always)]
