@@ -38,8 +38,8 @@
 //!    and `{2, 3}`. The tokens are stored in that order.
 //! 5. **A warp owns 32 neighbouring weights** in two wgmma of 16 rows each: rows of the register operand can be any.
 //! 6. **Tokens are few**: 8, 16, 32, 64 or 128 columns a tile, so that small experts are not padded. Tiles of an expert with
-//!    large weights keep pace (see [`crate::tile::schedule`]): its last one takes 128, unless the last wave is cut. Of 32
-//!    experts those with more than 32 rows come first.
+//!    large weights keep pace (see [`crate::tile::schedule`]): its last one takes 128, unless the last wave is cut. Large
+//!    experts come before small ones, at least among the last 32.
 //! 7. **Two kernels** of this one source ([`tiles`]): all forms are more code than a launch finds close by, and cost a short
 //!    call 2 us. For up to 8 rows an expert, on average, there is one with the forms of 8 and 32 columns only, 58 KiB.
 //!
