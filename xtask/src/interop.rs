@@ -89,6 +89,8 @@ fn cargo(folder: &Path) -> Command {
         library_path.push(more);
     }
     command.env("CUDA_LIBRARY_PATH", folder).env("LD_LIBRARY_PATH", library_path);
+    // It is for hardware, and the emulated GPUs would hide too.
+    command.env_remove("CUDA_VISIBLE_DEVICES");
     command
 }
 

@@ -165,8 +165,8 @@ impl Operation for Mxfp8GroupedMm {
     const UNIT: &'static str = "multiply-adds";
     const FORMS: Option<&'static str> = Some(
         "weights x tokens in as many token columns as a tile has rows, the weights converted to 16-bit floats in registers: \
-         on Hopper 8 or 32 for up to 8 rows an expert on average, else 8, 16, 32, 64 or 128, and there 128 for all tiles of an \
-         expert that has several and 8 MiB of weights or more, if experts have more than 16 rows on average; \
+         on Hopper 8 or 32 in the kernel for few rows, else 8, 16, 32, 64 or 128, at most 64 for up to 16 rows an expert on \
+         average, and above that 128 for all tiles of an expert that has several and 8 MiB of weights or more; \
          on Blackwell multiples of 16 up to 192, or up to 256 over a pair of blocks",
     );
 

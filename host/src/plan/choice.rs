@@ -28,7 +28,8 @@ pub enum Verdict {
     Eligible {
         /// Multiply-adds (for a quantiser: elements) that the device spends on it, padding and idle
         /// multiprocessors included, when the rows are split as badly as they can be; for the MXFP8 product, which
-        /// has kernels to choose from, when they are split evenly. The lowest wins, except that a kernel that is
+        /// has kernels to choose from, when they are split evenly, and with what a tile costs beside its rows
+        /// (see [`Variant::rows_beside`]). The lowest wins, except that a kernel that is
         /// made for so many rows may take an eighth more.
         padded_macs: u128,
     },
@@ -116,8 +117,8 @@ pub(super) fn choose<O: Operation>(
             Verdict::Refused(_) => None,
         })
     };
-    // A kernel that is made for so many rows reads less for each product. That is worth an eighth of the time (derived,
-    // not measured), but not multiprocessors that its larger tiles leave idle.
+    // A kernel that is made for so many rows reads less for each product. On Blackwell that is worth an eighth of the time
+    // (derived, not measured), but not multiprocessors that its larger tiles leave idle.
     let least = eligible().map(|(padded_macs, _)| padded_macs).min().unwrap_or(0);
     let best = eligible()
         .filter(|(padded_macs, _)| *padded_macs <= least.saturating_add(least / 8))

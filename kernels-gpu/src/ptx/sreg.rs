@@ -36,7 +36,7 @@ pub(crate) fn ctas() -> u32 {
 }
 
 /// Executed by: any thread, first thing in a loop. Tells the assembler not to unroll it (PTX ISA, "Pragma Strings:
-/// nounroll"): code that nobody waits for should be short, as all of it costs.
+/// nounroll"): code that nobody waits for should be short (`docs/notes/mxfp8_gemm_sm90.md`: its size costs time).
 #[inline(always)]
 pub(crate) fn stay_a_loop() {
     // SAFETY: no instruction.

@@ -30,6 +30,8 @@ pub(crate) struct ScaledWork {
     pub(crate) stored: bool,
     /// Whether to compute as many rows as the expert's other tiles have, and store its own: see [`super::schedule`].
     pub(crate) in_step: bool,
+    /// Whether the tile has all rows of its expert, so that nobody else multiplies these weights.
+    pub(crate) alone: bool,
     /// Scale row of the first row.
     pub(crate) scale_row: u32,
 }
@@ -43,12 +45,14 @@ impl ScaledWork {
         col_block: 0,
         stored: false,
         in_step: false,
+        alone: false,
         scale_row: 0,
     };
 
     /// Where the marks stand beside the column block.
     const STORED: u32 = 1 << 31;
     const IN_STEP: u32 = 1 << 30;
+    const ALONE: u32 = 1 << 29;
 
     /// The item in the four words of a [`Work`]: its rows go with the expert, the scale row takes the place of its
     /// two numbers of rows.
@@ -61,7 +65,8 @@ impl ScaledWork {
             stored_rows: self.scale_row >> 16,
             col_block: self.col_block
                 | self.stored as u32 * Self::STORED
-                | self.in_step as u32 * Self::IN_STEP,
+                | self.in_step as u32 * Self::IN_STEP
+                | self.alone as u32 * Self::ALONE,
         }
     }
 
@@ -74,9 +79,10 @@ impl ScaledWork {
             expert: packed.expert & ((1 << EXPERT_BITS) - 1),
             row: packed.row,
             rows: packed.expert >> EXPERT_BITS,
-            col_block: packed.col_block & !(Self::STORED | Self::IN_STEP),
+            col_block: packed.col_block & !(Self::STORED | Self::IN_STEP | Self::ALONE),
             stored: packed.col_block & Self::STORED != 0,
             in_step: packed.col_block & Self::IN_STEP != 0,
+            alone: packed.col_block & Self::ALONE != 0,
             scale_row: packed.rows | packed.stored_rows << 16,
         }
     }
@@ -215,7 +221,7 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
                 let rows = warp::broadcast(group.rows, owner);
                 let first_row = warp::broadcast(group.first_row, owner);
                 let first_scale_row = warp::broadcast(scaled.first_scale_row, owner);
-                // The host bounds the tiles of one group by u32::MAX.
+                // The host bounds the tiles of one group by u32::MAX, of 128 x 128; a kernel with lower ones is chosen for few rows.
                 let index = (tile - start) as u32;
                 let (row_block, entry_col) = raster::tile(index, row_tiles.count(rows), entry_cols);
                 let whole = row_tiles.height(rows);
@@ -232,6 +238,7 @@ pub(crate) unsafe fn post_tiles<T: RowTiles, const TILE_N: u32, const CLUSTER: u
                     col_block: if stored { col_block } else { col_blocks - 1 },
                     stored,
                     in_step: in_step && rows > whole && !cut,
+                    alone: rows <= whole && !cut,
                     scale_row: first_scale_row + above,
                 };
                 if T::TAIL_PARTS == 1 || left > 0 {

@@ -45,8 +45,8 @@ fn random_hostile_tables() {
     mx_gemm::random_hostile_tables(KERNELS, 90);
 }
 
-/// From 9 to 16 rows an expert on average tiles have at most 64, here in experts of one to three tiles; and large experts come
-/// before small ones, here on both sides of 32 experts.
+/// From 9 to 16 rows an expert on average tiles have at most 64, here in experts of one to three tiles; large experts come
+/// before small ones; and tiles of a last wave are cut into parts of 16 and of 32 rows, which begin inside a line of an atom.
 #[test]
 fn tiles_of_half_the_height() {
     let spec = MxSpec { n: 256, k: 256, ..MxSpec::PLAIN };
@@ -54,8 +54,39 @@ fn tiles_of_half_the_height() {
     let mut rows = vec![4; 40];
     rows[..3].copy_from_slice(&[33, 1, 64]);
     rows[30..35].copy_from_slice(&[65, 0, 130, 32, 40]);
-    let mut many = vec![12; 24];
+    let mut many = vec![10; 24];
     many[23] = 129;
+    // One tile more than whole waves, of up to 32 rows and of more.
+    let mut small = vec![8; 25];
+    small[24] = 32;
+    let mut large = vec![0; 72];
+    large.iter_mut().skip(4).step_by(4).for_each(|rows| *rows = 50);
+    for rows in [&rows, &many, &small, &large] {
+        assert!(rows.iter().sum::<u32>() <= 16 * rows.len() as u32);
+    }
     let odd = MxSpec { n: 384, k: 384, ..half };
-    mx_gemm::packed(KERNELS, "half the height", &[(spec, &rows), (half, &rows), (odd, &many)]);
+    mx_gemm::packed(
+        KERNELS,
+        "half the height",
+        &[
+            (spec, &rows),
+            // On 3, 4, 5, 6 and 2 multiprocessors.
+            (half, &small),
+            (spec, &small),
+            (odd, &many),
+            (spec, &small),
+            (half, &large),
+            (spec, &rows),
+            (spec, &large),
+        ],
+    );
+}
+
+/// Above 32 rows on average large experts come first in every 32 of them.
+#[test]
+fn large_experts_come_first() {
+    let spec = MxSpec { n: 128, k: 128, ..MxSpec::PLAIN };
+    let rows: Vec<u32> = (0..70).map(|expert| [3, 90, 0, 40, 32, 129][expert % 6]).collect();
+    assert!(rows.iter().sum::<u32>() > 32 * 70);
+    mx_gemm::packed(KERNELS, "large experts", &[(spec, &rows)]);
 }

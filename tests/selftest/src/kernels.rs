@@ -24,7 +24,7 @@ const BOTH: &[Arch] = &[Arch::Sm90a, Arch::Sm100f];
 const TYPES: [ElementType; 2] = [ElementType::Bf16, ElementType::F16];
 
 /// All of them.
-pub const FACTS: [Fact; 11] = [
+pub const FACTS: [Fact; 12] = [
     Fact {
         id: "quantise-bf16",
         claim: "every bf16 number is quantised as the closed form says, by every scale rule",
@@ -72,6 +72,14 @@ pub const FACTS: [Fact; 11] = [
         standing: Standing::Assumed,
         families: BOTH,
         ask: |bench| row_counts(bench, Kernel::OneCta, &[193, 320, 0, 450]),
+    },
+    Fact {
+        id: "mxfp8-few-rows",
+        claim: "the MXFP8 product for few rows equals the model for 1 to 100 rows an expert, in either form",
+        relied_on: "kernels-gpu/src/gemm/mxfp8_gemm_sm90/tiles.rs",
+        standing: Standing::Assumed,
+        families: &[Arch::Sm90a],
+        ask: |bench| row_counts(bench, Kernel::FewRows, &[1, 8, 9, 16, 31, 32, 33, 64, 100]),
     },
     Fact {
         id: "mxfp8-pairs",
@@ -210,11 +218,26 @@ fn multiply(bench: &Bench, problem: &MxProblem, runs: &mut Runs) -> Result<Vec<u
     Ok(outcome.output)
 }
 
-/// Which kernel of Blackwell; Hopper has one.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Which kernel of a family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kernel {
+    /// Blackwell's for one CTA; Hopper's with all forms.
     OneCta,
+    /// Blackwell's.
     Pair,
+    /// Hopper's.
+    FewRows,
+}
+
+impl Kernel {
+    /// Whether it is the one of its family that is made for more rows than another.
+    fn is_for_more_rows(self, info: &DeviceInfo) -> bool {
+        match self {
+            Self::OneCta => Arch::Sm90a.runs_on(info.capability),
+            Self::Pair => true,
+            Self::FewRows => false,
+        }
+    }
 }
 
 /// Rows and experts after which a plan that chooses another kernel is left as it is.
@@ -222,7 +245,7 @@ const MOST_SPARE_ROWS: u32 = 1 << 17;
 const MOST_SPARE_EXPERTS: usize = 64;
 
 /// A problem with these rows for which this device's plan chooses the kernel. A plan knows a bound on the rows and the
-/// number of experts, so spare rows make it choose the pair, and experts without rows the kernel for one CTA.
+/// number of experts, so spare rows make it choose the kernel for more rows, and experts without rows the other.
 fn planned(info: &DeviceInfo, kernel: Kernel, spec: MxSpec, counts: &[u32]) -> Result<MxProblem> {
     let (mut counts, mut spare) = (counts.to_vec(), 0);
     loop {
@@ -237,11 +260,12 @@ fn planned(info: &DeviceInfo, kernel: Kernel, spec: MxSpec, counts: &[u32]) -> R
             scale_rows: routing.scale_rows.into(),
             output: spec.output,
         };
-        let pair = mm.plan(info)?.variant().more_rows_than > 0;
+        let chosen = mm.plan(info)?.variant().more_rows_than > 0;
+        let wanted = kernel.is_for_more_rows(info);
         let full = spare >= MOST_SPARE_ROWS || counts.len() >= MOST_SPARE_EXPERTS;
-        match kernel {
-            Kernel::OneCta if pair && !full => counts.push(0),
-            Kernel::Pair if !pair && !full => spare = (2 * spare).max(512),
+        match (wanted, chosen) {
+            (false, true) if !full => counts.push(0),
+            (true, false) if !full => spare = (2 * spare).max(512),
             _ => return Ok(MxProblem::new(spec, routing)),
         }
     }
@@ -319,12 +343,24 @@ mod tests {
     #[test]
     fn each_kernel_can_be_made_to_serve() {
         let spec = MxSpec { n: 256, k: 128, ..MxSpec::PLAIN };
-        for info in [DeviceInfo::b200(), DeviceInfo::b300()] {
+        let blackwell = [Kernel::OneCta, Kernel::Pair];
+        let hopper = [Kernel::OneCta, Kernel::FewRows];
+        for (info, kernels) in [
+            (DeviceInfo::b200(), blackwell),
+            (DeviceInfo::b300(), blackwell),
+            (DeviceInfo::h200(), hopper),
+        ] {
             for counts in [&[1, 64][..], &[193, 320, 0, 450], &[257, 450, 0, 900]] {
-                for kernel in [Kernel::OneCta, Kernel::Pair] {
+                // It would take more experts without rows than a problem gets.
+                let too_many = counts.iter().sum::<u32>() > 8 * MOST_SPARE_EXPERTS as u32;
+                for kernel in kernels {
+                    if kernel == Kernel::FewRows && too_many {
+                        continue;
+                    }
                     let problem = planned(&info, kernel, spec, counts).expect("a plan");
                     let variant = *shape(&problem).plan(&info).expect("a plan").variant();
-                    assert_eq!(variant.more_rows_than > 0, kernel == Kernel::Pair, "{counts:?}");
+                    let many = variant.more_rows_than > 0;
+                    assert_eq!(many, kernel.is_for_more_rows(&info), "{kernel:?}, {counts:?}");
                     let rows: u32 = counts.iter().sum();
                     assert_eq!(problem.owned().len(), rows as usize);
                 }

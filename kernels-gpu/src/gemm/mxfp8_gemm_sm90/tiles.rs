@@ -22,7 +22,7 @@ pub(crate) trait Tiles: RowTiles {
 pub(crate) struct Large {
     /// Binary logarithm of the height.
     order: u32,
-    /// The last 32 experts are ordered always, all others if this is so.
+    /// The last experts, 32 at least, are ordered always, all others if this is so.
     orders_all: bool,
 }
 
@@ -74,7 +74,8 @@ impl RowTiles for Large {
 
     #[inline(always)]
     fn ordered_from(self, experts: u32) -> u32 {
-        if self.orders_all { 0 } else { experts.saturating_sub(32) }
+        // Experts are looked at in 32s from the first one on: so the last 32 are ordered at least, and at most 63.
+        if self.orders_all { 0 } else { experts.saturating_sub(63) }
     }
 
     #[inline(always)]

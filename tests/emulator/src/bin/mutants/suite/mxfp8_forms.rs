@@ -54,13 +54,20 @@ impl Words {
 
     /// Sets the scale of row `row` of the 32 of an expert's word, and the codes that it is for if one is given.
     fn set(&mut self, expert: usize, row: usize, column: usize, scale: u8, code: Option<u8>) {
-        let columns = self.launch.problem.spec.k / VECTOR;
-        let row = expert * self.count * 32 + expert % self.count * 32 + row;
+        let MxProblem { spec, routing, .. } = &self.launch.problem;
+        let columns = spec.k / VECTOR;
+        let row = expert % self.count * 32 + row;
+        // Rows of nobody may lie before the first expert's.
+        let [first, first_scale] = match self.side {
+            Side::A => [routing.rows.first_row[expert], routing.first_scale_row[expert]],
+            Side::B => [expert as u32 * spec.n as u32; 2],
+        };
+        let [code_at, scale_at] =
+            [first, first_scale].map(|first| (first as usize + row) * columns + column);
         let (codes, scales) = self.tensors();
-        let at = row * columns + column;
-        scales[at] = scale;
+        scales[scale_at] = scale;
         if let Some(code) = code {
-            codes[at * VECTOR..][..VECTOR].fill(code);
+            codes[code_at * VECTOR..][..VECTOR].fill(code);
         }
     }
 }

@@ -73,9 +73,10 @@ fn hopper(make: Make) -> Vec<Launch> {
         make.packed([256, 128], &[100; 9], 4),
         make.packed([256, 128], &[128, 128, 70, 3, 30, 65, 40, 128, 97, 128], 4),
     ]);
-    // Few rows on average, among them experts with many: tiles of half the height.
-    let mut rows = vec![5; 24];
-    rows[..4].copy_from_slice(&[64, 65, 33, 130]);
+    // Up to 16 rows on average, among them experts with many: tiles of half the height. The last wave is one tile, cut in
+    // four, of an expert whose rows reach into each part.
+    let mut rows = vec![0; 72];
+    rows.iter_mut().skip(4).step_by(4).for_each(|rows| *rows = 50);
     launches.push(make.packed([256, 128], &rows, 4));
     launches.extend(mxfp8_forms::launches(make));
     launches
