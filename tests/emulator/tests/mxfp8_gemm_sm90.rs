@@ -88,5 +88,6 @@ fn large_experts_come_first() {
     let spec = MxSpec { n: 128, k: 128, ..MxSpec::PLAIN };
     let rows: Vec<u32> = (0..70).map(|expert| [3, 90, 0, 40, 32, 129][expert % 6]).collect();
     assert!(rows.iter().sum::<u32>() > 32 * 70);
-    mx_gemm::packed(KERNELS, "large experts", &[(spec, &rows)]);
+    let half = MxSpec { output: ElementType::F16, ..spec };
+    mx_gemm::packed(KERNELS, "large experts", &[(spec, &rows), (half, &rows)]);
 }
