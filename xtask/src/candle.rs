@@ -1,7 +1,6 @@
 //! `cargo xtask candle`: the adapter for candle. Not a part of `cargo xtask test`: candle takes minutes to build, its
 //! kernels many, and the compiler and libraries of its CUDA back end are 0.7 GB to fetch.
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -102,22 +101,16 @@ impl Cuda {
             libraries.push(self.driver.join("lib64"));
             cargo.env("CUDA_VISIBLE_DEVICES", "");
         }
-        cargo.env("NVCC", bin.join("nvcc")).env("PATH", before("PATH", vec![bin])?);
-        cargo.env("LD_LIBRARY_PATH", before("LD_LIBRARY_PATH", libraries)?);
+        cargo
+            .env("NVCC", bin.join("nvcc"))
+            .env("PATH", workspace::folders_before("PATH", vec![bin])?);
+        cargo.env("LD_LIBRARY_PATH", workspace::folders_before("LD_LIBRARY_PATH", libraries)?);
         // The linker looks into `lib` and `lib64` of both.
         cargo.env("CUDA_HOME", &self.toolkit).env("CUDA_PATH", &self.driver);
         // candle asks nvidia-smi for the GPU family unless it is told.
         cargo.env("CUDA_COMPUTE_CAP", "90");
         Ok(cargo)
     }
-}
-
-/// A list of folders of the environment, with others before it.
-fn before(variable: &str, mut folders: Vec<PathBuf>) -> Result<OsString> {
-    if let Some(list) = std::env::var_os(variable) {
-        folders.extend(std::env::split_paths(&list));
-    }
-    Ok(std::env::join_paths(folders)?)
 }
 
 /// Gives the libraries of a folder the names that a linker looks for: a wheel has `libcublas.so.13` alone.

@@ -44,7 +44,7 @@ pub(crate) fn run() -> Result<()> {
     }
     clippy(&folder, &[&package[..], &["--all-targets"]].concat())?;
 
-    let mut tests = cargo(&folder);
+    let mut tests = cargo(&folder)?;
     tests.args(["test", "--release"]).args(package);
     for test in TESTS {
         tests.args(["--test", test]);
@@ -54,44 +54,40 @@ pub(crate) fn run() -> Result<()> {
     process::stream(tests.env("REQUIRE_GPU", "1"), "tests of the adapters")?;
 
     // A little of what `gpu_soak` asks of a GPU: that its threads, streams and comparisons do what they say.
-    let mut soak = cargo(&folder);
+    let mut soak = cargo(&folder)?;
     soak.args(["test", "--release", "-p", "expert-gemm-tests", "--test", "gpu_soak"]);
     soak.env("EXPERT_GEMM_SOAK_LAUNCHES", "200").env("EXPERT_GEMM_SOAK_WORK", "100000");
     process::stream(soak.env("REQUIRE_GPU", "1"), "a short soak")?;
 
-    let mut doctests = cargo(&folder);
+    let mut doctests = cargo(&folder)?;
     doctests.args(["test", "--release", "--doc"]).args(package).arg("interop");
     process::stream(&mut doctests, "examples in the documentation of the adapters")?;
 
     for (example, arguments) in EXAMPLES {
-        let mut command = cargo(&folder);
+        let mut command = cargo(&folder)?;
         command.args(["run", "--release"]).args(package).args(["--example", example, "--"]);
         process::stream(command.args(arguments).env("REQUIRE_GPU", "1"), example)?;
     }
 
-    let mut doc = cargo(&folder);
+    let mut doc = cargo(&folder)?;
     doc.env("RUSTDOCFLAGS", "-D warnings").arg("doc").args(package).arg("--no-deps");
     process::stream(&mut doc, "documentation of the adapters")
 }
 
 fn clippy(folder: &Path, what: &[&str]) -> Result<()> {
-    let mut clippy = cargo(folder);
+    let mut clippy = cargo(folder)?;
     clippy.arg("clippy").arg("--quiet").args(what).args(["--", "-D", "warnings"]);
     process::stream(&mut clippy, "clippy of the adapters")
 }
 
 /// Cargo, for programs that are to find the emulated driver when they are linked and when they run.
-fn cargo(folder: &Path) -> Command {
+fn cargo(folder: &Path) -> Result<Command> {
     let mut command = workspace::cargo();
-    let mut library_path = folder.join("lib64").into_os_string();
-    if let Some(more) = std::env::var_os("LD_LIBRARY_PATH").filter(|more| !more.is_empty()) {
-        library_path.push(":");
-        library_path.push(more);
-    }
-    command.env("CUDA_LIBRARY_PATH", folder).env("LD_LIBRARY_PATH", library_path);
+    let libraries = workspace::folders_before("LD_LIBRARY_PATH", vec![folder.join("lib64")])?;
+    command.env("CUDA_LIBRARY_PATH", folder).env("LD_LIBRARY_PATH", libraries);
     // It is for hardware, and the emulated GPUs would hide too.
     command.env_remove("CUDA_VISIBLE_DEVICES");
-    command
+    Ok(command)
 }
 
 /// Builds the emulated driver, and lays it out as a CUDA folder: apart, so that nobody else takes it for the driver.
