@@ -37,8 +37,8 @@
 //!    tokens and multicasts it to both, which takes a quarter of the traffic off L2. Small experts do
 //!    without: their tokens are few. A slot is free when the math warps of both CTAs have left it.
 //! 5. **The output goes through shared memory** (stmatrix, then 16-byte stores), a warp at a time: a warp
-//!    owns its rows, so no barrier is needed. In the first form a tile is stored while the first two blocks of the next
-//!    one multiply: 3 to 5 % of prefill where K is 1536 or 2048.
+//!    owns its rows, so no barrier is needed. In the first form a tile is stored while the first blocks of the next
+//!    one multiply, half of its columns under two of them: 4 to 7 % of prefill where K is 1536 or 2048.
 //! 6. **Scales travel apart from tiles**, four K blocks of a row in one copy. Copied with each tile, 4 bytes
 //!    a row, they were the brake: 1728 us instead of 1484 for 8 experts x 4096 rows, 4096x7168, on an H200.
 //! 7. **Weights that one tile multiplies are the first to leave L2**, and no copy fetches a neighbour's line: the tensor
@@ -48,7 +48,9 @@
 //!    whole, or its cluster runs ahead and everyone reads the weights from memory again.
 //! 10. **No memory barrier of the whole GPU**: the cluster meets without one, and nobody waits for it at the end. A CTA
 //!    leaves when the other one is done with its slots, which the warp of the tensor copies awaits.
-//! 11. **Code within 64 KiB**: the first call of a form beyond it costs 1.2 us more, which is 6 % of the smallest calls.
+//! 11. **Products within 66 KiB of code**: a form that lay further on took 1.2 us more, which is 6 % of the smallest calls.
+//! 12. **Tiles follow one another closely** in the first form: the next item is taken early, and scales are read when the
+//!    block that they are for is multiplying.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 
@@ -57,6 +59,7 @@ mod columns;
 mod load;
 mod math;
 mod rows;
+mod store;
 
 use self::ahead::Ahead;
 use crate::abi::{Fp8BlockParams, Problem, SCALE_BLOCK, fp8_block::*};
@@ -79,9 +82,13 @@ const WARPGROUP: u32 = 128;
 const MATH_WARPS: u32 = 8;
 /// The warp of the tensor copies.
 const LOADING_WARP: u32 = MATH_WARPS;
-/// Registers per thread after the warpgroups have settled: 2 x 128 x 232 + 128 x 40 <= 65,536.
-const MATH_REGISTERS: u32 = 232;
-const SERVICE_REGISTERS: u32 = 40;
+/// Registers per thread at launch, at most.
+const LAUNCH_REGISTERS: u32 = 65_536 / THREADS / 8 * 8;
+/// Registers per thread after the warpgroups have settled. What one gives back is all that the others can take: if they
+/// wanted more, they would wait for ever.
+const MATH_REGISTERS: u32 = 240;
+const SERVICE_REGISTERS: u32 = 24;
+const _: () = assert!(2 * MATH_REGISTERS + SERVICE_REGISTERS <= 3 * LAUNCH_REGISTERS);
 /// Warps that read the work ring: eight math warps, the tensor copies and the scale copies.
 const READING_WARPS: u32 = MATH_WARPS + 2;
 /// All CTAs of a cluster, a bit each.

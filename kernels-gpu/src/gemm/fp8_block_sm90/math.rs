@@ -5,33 +5,46 @@ use super::*;
 use crate::ptx::wgmma::{M64N8, M64N16, M64N32, M64N64};
 use crate::tile::descriptor;
 use crate::tile::ring::Ring;
-use crate::tile::work::Inbox;
+use crate::tile::work::{Inbox, Work};
 
 /// Executed by: the math warps.
 #[inline(always)]
 pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: u32, lane: u32) {
-    let mut inbox = Inbox::new(smem.board());
-    let mut math = Math { args, smem, tiles: Ring::new(), scales: Ring::new(), warp, lane };
+    let mut math = Math {
+        args,
+        smem,
+        inbox: Inbox::new(smem.board()),
+        next: None,
+        tiles: Ring::new(),
+        scales: Ring::new(),
+        warp,
+        lane,
+    };
     let mut done = Done::NONE;
     loop {
         // SAFETY: all warps of a warpgroup take the same items, so they stay together.
         unsafe {
-            let work = inbox.take(lane);
-            if token_span(work.rows) == TILE {
-                math.tokens_on_rows::<O>(work, &mut done);
+            math.look_ahead();
+            let Some(work) = math.next.take() else { break };
+            if token_span(work.rows) != TILE {
+                // No form but the one for many rows carries sums along: so none has to find registers for them.
+                math.store_done::<O>(&mut done);
+                done = Done::NONE;
+                if work.rows == 0 {
+                    break;
+                }
+                match token_span(work.rows) {
+                    64 => math.tokens_on_columns::<O, M64N64, 32>(work),
+                    32 => math.tokens_on_columns::<O, M64N32, 16>(work),
+                    16 => math.tokens_on_columns::<O, M64N16, 8>(work),
+                    _ => math.tokens_on_columns::<O, M64N8, 4>(work),
+                }
                 continue;
             }
-            // No form but that one carries sums along: so none has to find registers for them.
-            math.store_done::<O>(&mut done);
-            done = Done::NONE;
-            if work.rows == 0 {
-                break;
-            }
-            match token_span(work.rows) {
-                64 => math.tokens_on_columns::<O, M64N64, 32>(work),
-                32 => math.tokens_on_columns::<O, M64N32, 16>(work),
-                16 => math.tokens_on_columns::<O, M64N16, 8>(work),
-                _ => math.tokens_on_columns::<O, M64N8, 4>(work),
+            math.tokens_on_rows::<O>(work, &mut done);
+            if args.k_blocks < SCALE_CHUNK {
+                // The next tile has no chunk under which this one could be stored.
+                math.store_done::<O>(&mut done);
             }
         }
     }
@@ -41,6 +54,9 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
 pub(super) struct Math<'a> {
     pub(super) args: &'a Args,
     pub(super) smem: Shared,
+    pub(super) inbox: Inbox,
+    /// The next item, if it was taken already.
+    pub(super) next: Option<Work>,
     pub(super) tiles: Ring<STAGES>,
     pub(super) scales: Ring<SCALE_STAGES>,
     pub(super) warp: u32,
@@ -48,6 +64,15 @@ pub(super) struct Math<'a> {
 }
 
 impl Math<'_> {
+    /// Executed by: warpgroup. Takes the next item, unless that was done.
+    #[inline(always)]
+    pub(super) unsafe fn look_ahead(&mut self) {
+        if self.next.is_none() {
+            // SAFETY: the warp is converged.
+            self.next = Some(unsafe { self.inbox.take(self.lane) });
+        }
+    }
+
     #[inline(always)]
     pub(super) fn warpgroup(&self) -> u32 {
         self.warp / (WARPGROUP / 32)
