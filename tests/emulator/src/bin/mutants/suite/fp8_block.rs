@@ -112,8 +112,10 @@ fn deep(output: ElementType) -> Vec<Launch> {
     vec![
         packed(spec(output, 3, 256, 1408, 6), &[50, 64, 40], 2),
         packed(spec(output, 2, 256, 2432, 7), &[100, 70], 2),
-        // Four blocks and three behind them, tile after tile: every slot that they leave is needed again.
+        // Four blocks and three behind them, tile after tile: every slot that they leave is needed again. Eight and three, and
+        // more items than their ring has slots.
         packed(spec(output, 6, 256, 896, 9), &[65; 6], 2),
+        packed(spec(output, 7, 256, 1408, 29), &[65; 7], 2),
     ]
 }
 
