@@ -315,8 +315,8 @@ mod tests {
             judge(&VARIANTS[0], &usage(), &function(&code))
         };
         assert_eq!(VARIANTS[0].module, "fp8_block_sm90");
-        assert!(far(4095).is_empty());
-        assert!(far(4096)[0].contains("QGMMA at 64 KiB"), "{:?}", far(4096));
+        assert!(far(4223).is_empty());
+        assert!(far(4224)[0].contains("QGMMA at 66 KiB"), "{:?}", far(4224));
     }
 
     #[test]
