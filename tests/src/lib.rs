@@ -8,6 +8,7 @@
 //! | [`mod@reference`], [`bound`] | the exact sum in `f64`, and how far from it a correct kernel may be |
 //! | [`sweep`] | whole problems by tiles, on all cores |
 //! | [`metrics`], [`judge`], [`suite`] | comparison of outputs, with reports that a person can read |
+//! | [`tall`] | routings for which a plan chooses the FP8 kernel of tall tiles |
 //! | [`mx`] | the MXFP8 operations: problems, models, judgement |
 //! | [`lessons`] | the kernels of `docs/lessons`, and what each promises |
 //! | [`soak`] | problems that are launched again and again from many threads |
@@ -34,6 +35,7 @@ pub mod routing;
 pub mod soak;
 pub mod suite;
 pub mod sweep;
+pub mod tall;
 pub mod values;
 pub mod wgmma_model;
 

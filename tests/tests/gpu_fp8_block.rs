@@ -9,6 +9,7 @@ use expert_gemm_tests::metrics::compare_bits;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing, Skew};
 use expert_gemm_tests::suite;
+use expert_gemm_tests::tall::{self, made_tall};
 use expert_gemm_tests::values::Values;
 use expert_gemm_tests::wgmma_model;
 
@@ -35,7 +36,15 @@ fn check(device: &Device, problem: &HostProblem) -> Result<u64, String> {
 /// Checks problems on the GPU, if there is one.
 fn check_all<P: Sync>(name: &str, problems: &[P], make: impl Fn(&P) -> HostProblem + Sync + Send) {
     let Some(gpu) = Gpu::open() else { return };
-    let device: &Device = &gpu;
+    check_on(&gpu, name, problems, make);
+}
+
+fn check_on<P: Sync>(
+    device: &Device,
+    name: &str,
+    problems: &[P],
+    make: impl Fn(&P) -> HostProblem + Sync + Send,
+) {
     suite::check_all(name, "outputs", problems, |problem| check(device, &make(problem)));
 }
 
@@ -136,4 +145,23 @@ fn experts_in_any_order_in_the_packed_tensor() {
         })
         .collect();
     check_specs("permuted offsets", &specs);
+}
+
+/// The kernel of tall tiles: seeded problems, every edge of the row count, and weights of 8 and 16 MiB an expert, where tiles of
+/// several go in step, or the last one takes no more.
+#[test]
+fn tall_tiles() {
+    let Some(gpu) = Gpu::open() else { return };
+    let info = gpu.info().clone();
+    let seeded = suite::seeds(400);
+    check_on(&gpu, "tall tiles, seeded", &seeded, |&seed| {
+        let spec = Spec { seed, ..Spec::random(seed, 1_000_000) };
+        made_tall(spec, spec.build().routing, seed % 2 == 0, &info)
+    });
+    check_on(&gpu, "tall tiles, edges", &tall::edges(|_| info.clone()), HostProblem::clone);
+    let deep =
+        [[4096, 2048], [8192, 2048], [2048, 8064]].map(|[n, k]| Spec { n, k, ..Spec::PLAIN });
+    check_on(&gpu, "tall tiles, in step", &deep, |&spec| {
+        made_tall(spec, Routing::packed(vec![130, 300, 0, 129, 192, 450, 7, 193]), true, &info)
+    });
 }

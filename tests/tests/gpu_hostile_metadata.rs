@@ -7,6 +7,7 @@ use expert_gemm_tests::judge::Judged;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::Tables;
+use expert_gemm_tests::tall::made_tall;
 
 fn check(problem: &HostProblem, tables: &Tables, outcome: &Outcome) -> Result<GroupStatus, String> {
     let judged = Judged::new(problem, tables);
@@ -26,7 +27,10 @@ fn random_hostile_tables() {
     let Some(gpu) = Gpu::open() else { return };
     let mut seen = GroupStatus::OK;
     for seed in 0..400 {
-        let problem = Spec::random(seed, 100_000).build();
+        let mut problem = Spec::random(seed, 100_000).build();
+        if seed % 3 == 0 {
+            problem = made_tall(problem.spec, problem.routing, seed % 2 == 0, gpu.info());
+        }
         let rng = &mut Rng::stream(seed, 7);
         let device_problem = DeviceProblem::new(&gpu, &problem).expect("ordinary tables");
         for round in 0..3 {

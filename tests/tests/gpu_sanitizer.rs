@@ -1,4 +1,4 @@
-//! Twenty small problems, each launched once: what `compute-sanitizer` runs, at its hundredfold cost.
+//! Small problems, each launched once: what `compute-sanitizer` runs, at its hundredfold cost.
 
 use expert_gemm::ElementType::{Bf16, F16};
 use expert_gemm_tests::gpu::{DeviceProblem, Gpu, UNTOUCHED, say};
@@ -6,10 +6,11 @@ use expert_gemm_tests::metrics::compare_bits;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::{Layout, Routing};
+use expert_gemm_tests::tall::made_tall;
 use expert_gemm_tests::wgmma_model;
 
 /// Name, rows of each expert, layout, N, K.
-const SHAPES: [(&str, &[u32], Layout, usize, usize); 20] = [
+const SHAPES: [(&str, &[u32], Layout, usize, usize); 21] = [
     ("one row", &[1], Layout::Packed, 128, 128),
     ("eight rows", &[8], Layout::Packed, 128, 256),
     ("nine rows", &[9], Layout::Packed, 256, 128),
@@ -22,6 +23,7 @@ const SHAPES: [(&str, &[u32], Layout, usize, usize); 20] = [
     ("two tiles", &[256], Layout::Packed, 128, 384),
     ("deep", &[33], Layout::Packed, 128, 1152),
     ("deeper than the ring, many rows", &[130], Layout::Packed, 128, 1280),
+    ("deeper than the ring of scales", &[100], Layout::Packed, 128, 2560),
     ("wide", &[12], Layout::Packed, 1024, 128),
     ("few and many", &[1, 200, 3, 64], Layout::Packed, 256, 256),
     ("empty among others", &[0, 5, 0, 0, 70, 0], Layout::Gaps, 128, 256),
@@ -32,21 +34,45 @@ const SHAPES: [(&str, &[u32], Layout, usize, usize); 20] = [
     ("many experts", &[3; 96], Layout::Gaps, 128, 128),
 ];
 
+/// The same for the kernel of tall tiles.
+const TALL: [(&str, &[u32], usize, usize); 6] = [
+    ("a tall tile of one row more", &[129], 128, 256),
+    ("a whole tall tile", &[192], 256, 384),
+    ("tall tiles, low ones and none", &[150, 7, 0, 64, 190, 130], 256, 256),
+    ("a tile and a tall one", &[300, 319], 128, 256),
+    ("tall and deep", &[161], 128, 1280),
+    ("tall and an odd number of blocks", &[170, 40], 384, 640),
+];
+
+/// Runs one problem, which has to be a small one.
+fn check(gpu: &Gpu, name: &str, problem: &HostProblem) {
+    let on_device = DeviceProblem::new(gpu, problem).expect("upload");
+    let outcome = on_device.run().expect("no fault");
+    let want = wgmma_model::grouped(problem, UNTOUCHED);
+    let difference = compare_bits(problem, &outcome.output, &want);
+    assert!(difference.is_none(), "{name}: {difference}");
+    assert!(outcome.damage.is_empty(), "{name}: {:?}", outcome.damage);
+    say(&format!("{name}: {} outputs equal the model", difference.compared));
+}
+
 #[test]
-fn twenty_shapes() {
+fn small_shapes() {
     let Some(gpu) = Gpu::open() else { return };
     for (index, (name, rows, layout, n, k)) in SHAPES.into_iter().enumerate() {
         let output = if index % 2 == 0 { Bf16 } else { F16 };
         let seed = index as u64;
         let spec = Spec { experts: rows.len(), n, k, layout, output, seed, ..Spec::PLAIN };
         let routing = Routing::laid_out(rows.to_vec(), layout, &mut Rng::new(seed));
-        let problem = HostProblem::new(spec, routing);
-        let on_device = DeviceProblem::new(&gpu, &problem).expect("upload");
-        let outcome = on_device.run().expect("no fault");
-        let want = wgmma_model::grouped(&problem, UNTOUCHED);
-        let difference = compare_bits(&problem, &outcome.output, &want);
-        assert!(difference.is_none(), "{name}: {difference}");
-        assert!(outcome.damage.is_empty(), "{name}: {:?}", outcome.damage);
-        say(&format!("{name}: {} outputs equal the model", difference.compared));
+        check(&gpu, name, &HostProblem::new(spec, routing));
+    }
+}
+
+#[test]
+fn tall_tiles() {
+    let Some(gpu) = Gpu::open() else { return };
+    for (index, (name, rows, n, k)) in TALL.into_iter().enumerate() {
+        let output = if index % 2 == 0 { Bf16 } else { F16 };
+        let spec = Spec { n, k, output, seed: index as u64, ..Spec::PLAIN };
+        check(&gpu, name, &made_tall(spec, Routing::packed(rows.to_vec()), true, gpu.info()));
     }
 }

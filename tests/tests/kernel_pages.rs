@@ -40,6 +40,7 @@ fn fact(variant: &Variant, what: &str) -> String {
 /// The module whose tables of barriers and of shared memory are this one's too.
 fn laid_out_as(module: &str) -> &str {
     match module {
+        "fp8_block_sm90_tall" => "fp8_block_sm90",
         "mxfp8_gemm_sm90_few" => "mxfp8_gemm_sm90",
         module => module,
     }

@@ -153,7 +153,7 @@ impl Operation for Fp8GroupedMm {
     const UNIT: &'static str = "multiply-adds";
     const FORMS: Option<&'static str> = Some(
         "tiles of at most 64 rows: weights x tokens, 8, 16, 32 or 64 token columns, but not in experts of several tiles \
-         whose weights are 8 MiB or more; others: 128 x 128",
+         whose weights are 8 MiB or more; others: 128 x 128, or 192 x 128 where the tile says so",
     );
 
     fn validate(&self) -> Result<()> {
@@ -191,7 +191,17 @@ impl Operation for Fp8GroupedMm {
     }
 
     fn most_work(&self, variant: &Variant) -> Work {
-        self.shape().most_work(variant)
+        // Only an expert's last tile is a tall one.
+        let [rows, columns, k] = variant.tile;
+        let tile = [rows.min(fp8_block::TILE), columns, k];
+        self.shape().most_work(&Variant { tile, ..*variant })
+    }
+
+    fn usual_work(&self, variant: &Variant) -> Work {
+        // A tile of more than 64 rows takes as long as a whole one.
+        let rows = u128::from(variant.tile[0]) + u128::from(variant.rows_beside);
+        let tile_cost = rows * u128::from(variant.tile[1]) * u128::from(self.k);
+        Work { tile_cost, ..self.shape().even_work(variant) }
     }
 
     fn inspect(&self, tensors: &Self::Tensors<'_>, inspection: &mut Inspection) -> Result<()> {

@@ -19,6 +19,8 @@ pub enum Refusal {
     SharedMemory,
     /// It is made for more rows for each expert (see [`Variant::more_rows_than`]).
     FewRows,
+    /// It is made for fewer rows for each expert (see [`Variant::up_to_rows`]).
+    ManyRows,
 }
 
 /// What the planner thinks of one kernel.
@@ -27,8 +29,8 @@ pub enum Verdict {
     /// It could serve.
     Eligible {
         /// Multiply-adds (for a quantiser: elements) that the device spends on it, padding and idle
-        /// multiprocessors included, when the rows are split as badly as they can be; for the MXFP8 product, which
-        /// has kernels to choose from, when they are split evenly, and with what a tile costs beside its rows
+        /// multiprocessors included, when the rows are split as badly as they can be; for products, which
+        /// have kernels to choose from, when they are split evenly, and with what a tile costs beside its rows
         /// (see [`Variant::rows_beside`]). The lowest wins, except that a kernel that is
         /// made for so many rows may take an eighth more.
         padded_macs: u128,
@@ -73,6 +75,9 @@ fn judge<O: Operation>(variant: &Variant, problem: &O, device: &DeviceInfo) -> V
     }
     if !has_more_rows(problem, variant.more_rows_than) {
         return Verdict::Refused(Refusal::FewRows);
+    }
+    if variant.up_to_rows < u32::MAX && has_more_rows(problem, variant.up_to_rows) {
+        return Verdict::Refused(Refusal::ManyRows);
     }
     let work = problem.usual_work(variant);
     let places = u128::from(places(variant, device).max(1));

@@ -16,9 +16,10 @@ impl<O: Operation> Plan<O> {
         let variant = candidate.variant;
         match candidate.verdict {
             Verdict::Eligible { padded_macs } => {
-                let made_for = match variant.more_rows_than {
-                    0 => String::new(),
-                    rows => format!(", made for more than {rows} rows an expert"),
+                let made_for = match (variant.more_rows_than, variant.up_to_rows) {
+                    (0, u32::MAX) => String::new(),
+                    (rows, u32::MAX) => format!(", made for more than {rows} rows an expert"),
+                    (rows, most) => format!(", made for {} to {most} rows an expert", rows + 1),
                 };
                 format!("eligible, {}{} with padding{made_for}", scaled(padded_macs), O::UNIT)
             }
@@ -39,6 +40,10 @@ impl<O: Operation> Plan<O> {
             Verdict::Refused(Refusal::FewRows) => {
                 let rows = variant.more_rows_than;
                 format!("refused: made for more than {rows} rows an expert on average")
+            }
+            Verdict::Refused(Refusal::ManyRows) => {
+                let rows = variant.up_to_rows;
+                format!("refused: made for at most {rows} rows an expert on average")
             }
         }
     }

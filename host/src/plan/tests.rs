@@ -226,6 +226,53 @@ fn few_rows_an_expert_have_a_kernel_of_their_own() {
     assert!(few.contains("refused: made for more than 8 rows an expert on average"), "{few}");
 }
 
+/// Hopper's kernel for 129 to 192 rows serves them unless its tiles, half as large again, leave multiprocessors idle.
+#[test]
+fn tall_tiles_are_for_129_to_192_rows_an_expert() {
+    let (flat, tall) = ("fp8_block_sm90_bf16", "fp8_block_sm90_tall_bf16");
+    for (rows, experts, chosen) in [
+        (1, 1, flat),
+        (32 * 128, 32, flat),
+        (32 * 128 + 1, 32, tall),
+        (32 * 192, 32, tall),
+        (32 * 192 + 1, 32, flat),
+        (8 * 192, 8, tall),
+        (256 * 160, 256, tall),
+        (32 * 4096, 32, flat),
+        // 32 tall tiles, or 64 others: either is one wave.
+        (192, 1, flat),
+        (2 * 192, 2, flat),
+        // 96 tall tiles are one wave, 192 others are two.
+        (3 * 192, 3, tall),
+    ] {
+        let plan = Fp8GroupedMm { rows, experts, ..problem() }.plan(&DeviceInfo::h200());
+        let plan = plan.expect("plan");
+        assert_eq!(plan.variant().symbol, chosen, "{rows} rows, {experts} experts");
+    }
+    let explain = |rows| {
+        let problem = Fp8GroupedMm { rows, ..problem() };
+        problem.plan(&DeviceInfo::h200()).expect("plan").explain()
+    };
+    let (some, many, few) = (explain(32 * 160), explain(32 * 193), explain(32));
+    assert!(some.contains("192 x 128 x 128") && some.contains("for 129 to 192 rows"), "{some}");
+    assert!(many.contains("refused: made for at most 192 rows an expert on average"), "{many}");
+    assert!(few.contains("refused: made for more than 128 rows an expert on average"), "{few}");
+    let f16 = Fp8GroupedMm { output: ElementType::F16, rows: 32 * 160, ..problem() };
+    let f16 = f16.plan(&DeviceInfo::h200()).expect("plan");
+    assert_eq!(f16.variant().symbol, "fp8_block_sm90_tall_f16");
+}
+
+/// The grid is for all tiles that there can be: of an expert with many rows only the last tile is a tall one.
+#[test]
+fn a_grid_for_tall_tiles_has_room_for_the_others() {
+    // 3 x 192 rows of one expert, and two without: four tiles of 128 and one of 64, at most 7 in any split.
+    let problem = Fp8GroupedMm { rows: 3 * 192, experts: 3, n: 128 * 2 * 16, ..problem() };
+    let plan = problem.plan(&DeviceInfo::h200()).expect("plan");
+    assert_eq!(plan.variant().symbol, "fp8_block_sm90_tall_bf16");
+    assert_eq!(problem.max_row_tiles(), 7);
+    assert_eq!(plan.grid(), 132);
+}
+
 #[test]
 fn explanations_speak_of_their_operation() {
     let of_products =

@@ -46,6 +46,7 @@ const fn lesson(
         input: ElementType::E4m3,
         output: ElementType::Bf16,
         more_rows_than: 0,
+        up_to_rows: u32::MAX,
         rows_beside: 0,
         tile: [rows, TILE, TILE],
         box_rows: super::fp8_block::BOX_ROWS,

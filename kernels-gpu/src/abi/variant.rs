@@ -124,6 +124,8 @@ pub struct Variant {
     /// The kernel is for problems with more rows than this for each expert, on average, and is preferred there unless it
     /// leaves multiprocessors idle; 0 for one that serves any. Whatever the group tables say, its results are right.
     pub more_rows_than: u32,
+    /// And for problems with at most so many; [`u32::MAX`] for one that serves any.
+    pub up_to_rows: u32,
     /// What a tile takes beside its rows, in rows: the time that weights cost however few rows they meet. By it the planner
     /// weighs many low tiles against fewer high ones.
     pub rows_beside: u32,
@@ -156,6 +158,7 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
         input: ElementType::E4m3,
         output,
         more_rows_than: 0,
+        up_to_rows: u32::MAX,
         rows_beside: 0,
         tile: [fp8_block::TILE, fp8_block::TILE, fp8_block::TILE_K],
         box_rows: fp8_block::BOX_ROWS,
@@ -166,6 +169,20 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
         registers: 168,
         smem_bytes: fp8_block::SMEM_BYTES,
         param_bytes: size_of::<fp8_block::Fp8BlockParams>() as u32,
+    }
+}
+
+const fn fp8_block_sm90_tall(symbol: &'static str, output: ElementType) -> Variant {
+    use fp8_block::tall;
+    Variant {
+        module: "fp8_block_sm90_tall",
+        more_rows_than: tall::MORE_ROWS_THAN,
+        up_to_rows: tall::TILE_TOKENS,
+        rows_beside: tall::ROWS_BESIDE,
+        tile: [tall::TILE_TOKENS, fp8_block::TILE, fp8_block::TILE_K],
+        stages: tall::STAGES,
+        smem_bytes: tall::SMEM_BYTES,
+        ..fp8_block_sm90(symbol, output)
     }
 }
 
@@ -182,6 +199,7 @@ const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
         input: ElementType::E4m3,
         output,
         more_rows_than: MORE_ROWS_THAN,
+        up_to_rows: u32::MAX,
         rows_beside: ROWS_BESIDE,
         tile: [TILE_TOKENS, TILE_COLUMNS, TILE_K],
         box_rows: [0, 0, 0, 0, TILE_COLUMNS],
@@ -218,6 +236,7 @@ const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant 
         input: ElementType::E4m3,
         output,
         more_rows_than: 0,
+        up_to_rows: u32::MAX,
         rows_beside: 0,
         tile: [MAX_TOKENS, TILE_N, TILE_K],
         box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, 0, 0, TILE_N],
@@ -264,6 +283,7 @@ const fn mxfp8_quant(
         input,
         output: ElementType::E4m3,
         more_rows_than: 0,
+        up_to_rows: u32::MAX,
         rows_beside: 0,
         tile: [scale_atoms::ROWS, 1, mxfp8_quant::TILE_K],
         box_rows: [0; MAPS],
@@ -286,6 +306,7 @@ const BULK_READ_SM90: Variant = Variant {
     input: ElementType::U8,
     output: ElementType::U8,
     more_rows_than: 0,
+    up_to_rows: u32::MAX,
     rows_beside: 0,
     tile: [bulk_read::CHUNK_BYTES, 1, 1],
     box_rows: [0; MAPS],
@@ -311,6 +332,7 @@ const fn tensor_probe_sm100(symbol: &'static str, cluster: u32) -> Variant {
         box_rows: [0; MAPS],
         stages: 1,
         more_rows_than: 0,
+        up_to_rows: u32::MAX,
         rows_beside: 0,
         cluster,
         threads: tensor_probe::THREADS,
@@ -325,6 +347,8 @@ const fn tensor_probe_sm100(symbol: &'static str, cluster: u32) -> Variant {
 pub const VARIANTS: &[Variant] = &[
     fp8_block_sm90("fp8_block_sm90_bf16", ElementType::Bf16),
     fp8_block_sm90("fp8_block_sm90_f16", ElementType::F16),
+    fp8_block_sm90_tall("fp8_block_sm90_tall_bf16", ElementType::Bf16),
+    fp8_block_sm90_tall("fp8_block_sm90_tall_f16", ElementType::F16),
     mxfp8_gemm_sm90("mxfp8_gemm_sm90_bf16", ElementType::Bf16),
     mxfp8_gemm_sm90("mxfp8_gemm_sm90_f16", ElementType::F16),
     mxfp8_gemm_sm90_few("mxfp8_gemm_sm90_few_bf16", ElementType::Bf16),

@@ -51,6 +51,8 @@
 //! 11. **Products within 66 KiB of code**: a form that lay further on took 1.2 us more, which is 6 % of the smallest calls.
 //! 12. **Tiles follow one another closely** in the first form: the next item is taken early, and scales are read when the
 //!    block that they are for is multiplying. With the halves of trick 5, 1 to 3 % of prefill.
+//! 13. **Tall tiles** in a kernel of their own, `fp8_block_sm90_tall`, for 129 to 192 rows an expert on average: the last tile
+//!    of an expert takes up to 64 rows more, and its weights are multiplied once instead of twice (see `tall`).
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 
@@ -60,9 +62,13 @@ mod load;
 mod math;
 mod rows;
 mod store;
+mod tall;
 
 use self::ahead::Ahead;
-use crate::abi::{Fp8BlockParams, Problem, SCALE_BLOCK, fp8_block::*};
+use crate::abi::fp8_block::{
+    self, CLUSTER, SCALE_CHUNK, THREADS, TILE, TILE_K, TOKEN_BOX_ROWS, tall as tall_tiles,
+};
+use crate::abi::{Fp8BlockParams, Problem, SCALE_BLOCK};
 use crate::ptx::tma::{self, MapAddress};
 use crate::ptx::{Smem, ldst, mbarrier, sreg, sync, warp};
 use crate::tile::fragment;
@@ -75,6 +81,17 @@ use core::mem::offset_of;
 
 const _: () = assert!(TILE_K == SCALE_BLOCK && TILE == SCALE_BLOCK);
 const _: () = assert!(TILE == CLUSTER * TOKEN_BOX_ROWS[3] && SWAP_ROWS == TOKEN_BOX_ROWS[3]);
+
+/// Whether this is `fp8_block_sm90_tall`: an expert's last tile takes up to 64 rows more.
+const TALL: bool = cfg!(gpu_module = "fp8_block_sm90_tall");
+/// Rows of a tile at most.
+const TILE_TOKENS: u32 = if TALL { tall_tiles::TILE_TOKENS } else { TILE };
+/// Slots of the ring of tiles.
+const STAGES: u32 = if TALL { tall_tiles::STAGES } else { fp8_block::STAGES };
+/// Chunks of the ring of scales.
+const SCALE_STAGES: u32 = if TALL { tall_tiles::SCALE_STAGES } else { fp8_block::SCALE_STAGES };
+/// Dynamic shared memory of a CTA.
+const SMEM_BYTES: u32 = if TALL { tall_tiles::SMEM_BYTES } else { fp8_block::SMEM_BYTES };
 
 /// Threads of a warpgroup.
 const WARPGROUP: u32 = 128;
@@ -99,7 +116,7 @@ const SWAP_ROWS: u32 = 64;
 /// Bytes of one operand in a slot: 128 rows of 128 bytes.
 const OPERAND_BYTES: u32 = TILE * TILE_K;
 /// Bytes that one slot holds of the weights, and at most of the tokens.
-const SLOT_BYTES: u32 = 2 * OPERAND_BYTES;
+const SLOT_BYTES: u32 = OPERAND_BYTES + TILE_TOKENS * TILE_K;
 /// Bytes between rows of a warp's staging buffer: 64 outputs and 16 bytes that spread rows over banks.
 const STAGING_PITCH: u32 = 64 * 2 + 16;
 /// Bytes of a warp's staging buffer: its 16 rows of half a tile, or 64 tokens x 16 columns.
@@ -111,7 +128,7 @@ const _: () = assert!(SWAP_ROWS * SWAPPED_PITCH <= STAGING_BYTES);
 // The shared memory of a CTA.
 const SLOTS: u32 = 0;
 const SCALES_A: u32 = SLOTS + STAGES * SLOT_BYTES;
-const SCALES_B: u32 = SCALES_A + SCALE_STAGES * TILE * CHUNK_BYTES;
+const SCALES_B: u32 = SCALES_A + SCALE_STAGES * TILE_TOKENS * CHUNK_BYTES;
 const STAGING: u32 = SCALES_B + SCALE_STAGES * CHUNK_BYTES;
 const WORK: u32 = STAGING + MATH_WARPS * STAGING_BYTES;
 const TILE_FULL: u32 = WORK + work::DEPTH * work::SLOT_BYTES;
@@ -123,6 +140,12 @@ const WORK_TAKEN: u32 = WORK_POSTED + work::DEPTH * 8;
 const AHEAD: u32 = WORK_TAKEN + work::DEPTH * 8;
 const END: u32 = AHEAD + ahead::BLOCKS * 8;
 const _: () = assert!(END == SMEM_BYTES && WORK.is_multiple_of(16));
+
+/// Rows that the tokens of a tile take in its form: of [`TOKEN_BOX_ROWS`], a tile's, or a tall one's.
+#[inline(always)]
+const fn span_of(rows: u32) -> u32 {
+    if TALL && rows > TILE { TILE_TOKENS } else { token_span(rows) }
+}
 
 /// The kernel's parameter in registers, with the addresses of its tensor maps.
 #[derive(Clone, Copy)]
@@ -180,7 +203,7 @@ impl Shared {
     }
     #[inline(always)]
     fn scales_a(self, chunk: u32) -> Smem {
-        self.0.at(SCALES_A + chunk * TILE * CHUNK_BYTES)
+        self.0.at(SCALES_A + chunk * TILE_TOKENS * CHUNK_BYTES)
     }
     #[inline(always)]
     fn scales_b(self, chunk: u32) -> Smem {
@@ -254,7 +277,7 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                 1 => load::scales(args, smem, lane),
                 2 => {
                     let mut outbox = Outbox::new(smem.board());
-                    schedule::post_tiles::<TILE, CLUSTER>(&args.tables, &mut outbox, lane);
+                    schedule::post_tiles::<TILE, CLUSTER, TALL>(&args.tables, &mut outbox, lane);
                 }
                 _ => {
                     if args.status != 0 {

@@ -1,6 +1,6 @@
 //! Matrix multiplications, one file per kernel.
 
-#[cfg(gpu_module = "fp8_block_sm90")]
+#[cfg(any(gpu_module = "fp8_block_sm90", gpu_module = "fp8_block_sm90_tall"))]
 pub(crate) mod fp8_block_sm90;
 #[cfg(gpu_module = "mxfp8_gemm_sm100")]
 pub(crate) mod mxfp8_gemm_sm100;

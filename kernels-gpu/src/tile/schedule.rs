@@ -26,6 +26,26 @@ pub(crate) fn in_step(problem: &Problem) -> bool {
     u64::from(problem.n) * u64::from(problem.k) >= BYTES
 }
 
+/// Whether the last tile of an expert that has several takes up to half a tile more, which takes half as long again: up to
+/// 16 MiB of weights, a third of the L2 of an H200, so that they wait there for tiles that are late.
+#[inline(always)]
+fn last_takes_more(problem: &Problem) -> bool {
+    const BYTES: u64 = 16 << 20;
+    u64::from(problem.n) * u64::from(problem.k) < BYTES
+}
+
+/// Row blocks of `rows`, if the last one of several takes more or not. A single one does, if there are `TALL` tiles.
+#[inline(always)]
+const fn row_blocks<const TILE: u32, const TALL: bool>(rows: u32, takes_more: bool) -> u32 {
+    let whole = rows / TILE;
+    let little = rows % TILE > 0 && rows % TILE <= TILE / 2;
+    if TALL && little && (whole == 1 || (whole > 1 && takes_more)) {
+        whole
+    } else {
+        raster::blocks(rows, TILE)
+    }
+}
+
 /// The group tables on the device.
 #[derive(Clone, Copy)]
 pub(crate) struct GroupTables {
@@ -60,10 +80,11 @@ impl GroupTables {
     }
 }
 
-/// Executed by: warp, converged. Posts this CTA's tiles of `TILE` x `TILE`, then [`Work::END`].
+/// Executed by: warp, converged. Posts this CTA's tiles of `TILE` x `TILE`, or of half as many rows again if there are `TALL`
+/// ones, then [`Work::END`].
 /// All CTAs of a cluster post the same number of items, with the same rows.
 #[inline(always)]
-pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
+pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL: bool>(
     tables: &GroupTables,
     outbox: &mut Outbox,
     lane: u32,
@@ -71,6 +92,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
     let col_blocks = tables.problem.n / TILE;
     let entry_cols = raster::blocks(col_blocks, CLUSTER);
     let in_step = in_step(&tables.problem);
+    let takes_more = TALL && last_takes_more(&tables.problem);
     let clusters = u64::from(sreg::ctas() / CLUSTER);
     let mut next = u64::from(sreg::cta() / CLUSTER);
     let mut before = 0u64;
@@ -79,7 +101,8 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
         // SAFETY: the warp is converged, by contract; loops and branches below are warp-uniform.
         unsafe {
             let group = tables.group(first + lane);
-            let tiles = u64::from(raster::blocks(group.rows, TILE)) * u64::from(entry_cols);
+            let blocks = row_blocks::<TILE, TALL>(group.rows, takes_more);
+            let tiles = u64::from(blocks) * u64::from(entry_cols);
             let end = before + warp::inclusive_sum_u64(tiles, lane);
             let chunk_end = warp::broadcast_u64(end, 31);
             while next < chunk_end {
@@ -89,19 +112,20 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32>(
                 let first_row = warp::broadcast(group.first_row, owner);
                 // The host bounds the tiles of one group by u32::MAX.
                 let index = (next - start) as u32;
-                let (row_block, entry_col) =
-                    raster::tile(index, raster::blocks(rows, TILE), entry_cols);
-                let alone = rows <= TILE;
+                let blocks = row_blocks::<TILE, TALL>(rows, takes_more);
+                let (row_block, entry_col) = raster::tile(index, blocks, entry_cols);
+                let alone = if TALL { blocks == 1 } else { rows <= TILE };
                 let full = in_step && !alone;
                 let above = row_block * TILE;
                 let left = rows - above;
-                let rows = if left < TILE { left } else { TILE };
+                let last = TALL && row_block == blocks - 1;
+                let rows = if left < TILE || last { left } else { TILE };
                 let col_block = entry_col * CLUSTER + sreg::cta_rank();
                 let inside = col_block < col_blocks;
                 let work = Work {
                     expert: first + owner,
                     row: first_row + above,
-                    rows: if full { TILE } else { rows },
+                    rows: if full && !(TALL && rows > TILE) { TILE } else { rows },
                     stored_rows: if inside { rows } else { 0 },
                     col_block: if inside { col_block } else { col_blocks - 1 },
                 };

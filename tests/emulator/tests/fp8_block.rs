@@ -6,10 +6,11 @@
 mod common;
 
 use common::{Emulated, check, small, timings};
-use expert_gemm::ElementType;
+use expert_gemm::{DeviceInfo, ElementType};
 use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing};
+use expert_gemm_tests::tall::{self, made_tall};
 use ptx_emulator::{Stats, Timing};
 use rayon::prelude::*;
 use std::time::Instant;
@@ -17,6 +18,11 @@ use std::time::Instant;
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
+}
+
+/// Multiprocessors of the device that runs the problem of a seed.
+fn multiprocessors(seed: u64) -> u32 {
+    2 + (seed % 5) as u32
 }
 
 /// Runs problems under all three timings, and panics with the first few complaints.
@@ -27,7 +33,7 @@ fn check_all(name: &str, problems: &[(u64, HostProblem)]) {
     let results: Vec<Result<(u64, Stats), String>> = runs
         .par_iter()
         .map(|&(seed, problem, timing)| {
-            let emulated = Emulated::timed(timing, 2 + (seed % 5) as u32);
+            let emulated = Emulated::timed(timing, multiprocessors(seed));
             check(&emulated, problem)
                 .map_err(|complaint| format!("{complaint}\n  {timing:?} {problem}"))?;
             let outputs = problem.routing.owned_rows() * problem.spec.n as u64;
@@ -108,11 +114,28 @@ fn many_experts() {
     check_all("many experts", &problems);
 }
 
+/// The kernel of tall tiles: small problems, every edge of the row count, one and several tiles of an expert, any depth.
+#[test]
+fn tall_tiles() {
+    let device = |seed| DeviceInfo { sm_count: multiprocessors(seed), ..DeviceInfo::h200() };
+    let mut problems: Vec<_> = (1000..1000 + number("EXPERT_GEMM_PROBLEMS").unwrap_or(520) / 4)
+        .map(|seed| {
+            let spec = Spec { seed, ..small(seed) };
+            (
+                seed,
+                made_tall(spec, small(seed).build().routing, seed.is_multiple_of(2), &device(seed)),
+            )
+        })
+        .collect();
+    problems.extend(tall::edges(device).into_iter().map(|p| (p.spec.seed, p)));
+    check_all("tall tiles", &problems);
+}
+
 /// An expert with 8 MiB of weights, whose second tile holds two rows and is computed whole, past the end of all tensors.
 #[test]
 fn tiles_in_step() {
-    let spec = Spec { experts: 1, n: 8192, k: 1024, seed: 800, ..Spec::PLAIN };
-    let problem = HostProblem::new(spec, Routing::packed(vec![130]));
+    let spec = Spec { experts: 2, n: 8192, k: 1024, seed: 800, ..Spec::PLAIN };
+    let problem = HostProblem::new(spec, Routing::packed(vec![130, 0]));
     let emulated = Emulated::timed(Timing::Random(800), 2);
     if let Err(complaint) = check(&emulated, &problem) {
         panic!("{complaint}");

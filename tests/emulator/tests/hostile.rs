@@ -4,10 +4,11 @@
 mod common;
 
 use common::{Emulated, judge, small, timings};
-use expert_gemm::GroupStatus;
+use expert_gemm::{DeviceInfo, GroupStatus};
 use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::problem::Spec;
 use expert_gemm_tests::rng::Rng;
+use expert_gemm_tests::tall::made_tall;
 use ptx_emulator::Options;
 use ptx_emulator::exact::ExactProblem;
 use rayon::prelude::*;
@@ -19,7 +20,16 @@ const TABLES: u64 = 6;
 fn run(seed: u64) -> Result<GroupStatus, String> {
     let rng = &mut Rng::stream(seed, 13);
     let spec = Spec { experts: rng.between(2, 10) as usize, ..small(seed) };
-    let problem = Spec { n: spec.n.min(256), k: spec.k.min(256), ..spec }.build();
+    let mut problem = Spec { n: spec.n.min(256), k: spec.k.min(256), ..spec }.build();
+    if seed.is_multiple_of(3) {
+        let four = DeviceInfo { sm_count: 4, ..DeviceInfo::h200() };
+        problem = made_tall(
+            Spec { seed, ..problem.spec },
+            problem.routing,
+            seed.is_multiple_of(2),
+            &four,
+        );
+    }
     let mut seen = GroupStatus::OK;
     let [early, late, random] = timings(seed);
     let timing = [early, late, random][seed as usize % 3];

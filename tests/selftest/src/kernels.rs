@@ -14,8 +14,9 @@ use expert_gemm_tests::mx::quant_model::{QuantOutput, expected};
 use expert_gemm_tests::mx::quant_problem::{QuantProblem, QuantSpec};
 use expert_gemm_tests::mx::routing::MxRouting;
 use expert_gemm_tests::mx::scale_values::ScaleValues;
-use expert_gemm_tests::problem::Spec;
+use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{Layout, Routing, Skew};
+use expert_gemm_tests::tall::made_tall;
 use expert_gemm_tests::values::Values;
 use expert_gemm_tests::wgmma_model;
 use std::fmt::Display;
@@ -24,7 +25,7 @@ const BOTH: &[Arch] = &[Arch::Sm90a, Arch::Sm100f];
 const TYPES: [ElementType; 2] = [ElementType::Bf16, ElementType::F16];
 
 /// All of them.
-pub const FACTS: [Fact; 12] = [
+pub const FACTS: [Fact; 13] = [
     Fact {
         id: "quantise-bf16",
         claim: "every bf16 number is quantised as the closed form says, by every scale rule",
@@ -122,6 +123,14 @@ pub const FACTS: [Fact; 12] = [
         standing: Standing::Assumed,
         families: &[Arch::Sm90a],
         ask: seeded_fp8,
+    },
+    Fact {
+        id: "fp8-tall-tiles",
+        claim: "the FP8 product for 129 to 192 rows an expert equals the model, in one tile or several",
+        relied_on: "kernels-gpu/src/gemm/fp8_block_sm90/tall.rs",
+        standing: Standing::Assumed,
+        families: &[Arch::Sm90a],
+        ask: tall_fp8,
     },
 ];
 
@@ -326,13 +335,31 @@ fn seeded_fp8(bench: &Bench) -> Result<Evidence> {
         for total_rows in [5, 90, 400] {
             let plain = Spec { skew: Skew::Ragged, layout: Layout::Gaps, seed, ..Spec::PLAIN };
             let problem = Spec { total_rows, output, k: 512, ..plain }.build();
-            let outcome = DeviceProblem::new(&bench.device, &problem)?.run()?;
-            let want = wgmma_model::grouped(&problem, UNTOUCHED);
-            let status = [outcome.status.0, 0];
-            runs.add(&problem.spec, [&outcome.output, &want], status, &outcome.damage);
+            add_fp8(&mut runs, bench, &problem)?;
         }
     }
     Ok(runs.evidence())
+}
+
+fn tall_fp8(bench: &Bench) -> Result<Evidence> {
+    let mut runs = Runs::default();
+    for (seed, output) in (0..).zip(TYPES) {
+        for counts in [&[129, 192][..], &[150, 40, 161], &[300, 257, 0, 320]] {
+            let spec = Spec { output, k: 640, seed, ..Spec::PLAIN };
+            let routing = Routing::packed(counts.to_vec());
+            let problem = made_tall(spec, routing, seed == 0, bench.device.info());
+            add_fp8(&mut runs, bench, &problem)?;
+        }
+    }
+    Ok(runs.evidence())
+}
+
+fn add_fp8(runs: &mut Runs, bench: &Bench, problem: &HostProblem) -> Result<()> {
+    let outcome = DeviceProblem::new(&bench.device, problem)?.run()?;
+    let want = wgmma_model::grouped(problem, UNTOUCHED);
+    let status = [outcome.status.0, 0];
+    runs.add(&problem.spec, [&outcome.output, &want], status, &outcome.damage);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -72,11 +72,21 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
     }
 }
 
+/// Rows that each CTA copies of what a tall tile has beyond a tile.
+const MORE_ROWS: u32 = (tall_tiles::TILE_TOKENS - TILE) / CLUSTER;
+
+/// Whether each CTA of the cluster copies half of so many tokens, for both.
+#[inline(always)]
+const fn in_halves(span: u32) -> bool {
+    span == TILE || (TALL && span == TILE_TOKENS)
+}
+
 /// How the tokens of a tile are copied: all rows of a small one in one box, and of a large one the half that this CTA
 /// copies for both.
 #[derive(Clone, Copy)]
 struct Tokens {
     map: MapAddress,
+    more: MapAddress,
     /// First packed row, and the first one's row in a slot.
     row: u32,
     slot_row: u32,
@@ -87,11 +97,12 @@ struct Tokens {
 impl Tokens {
     #[inline(always)]
     fn of(args: &Args, work: Work) -> Self {
-        let span = token_span(work.rows);
+        let span = span_of(work.rows);
         let half = TILE / CLUSTER;
-        let slot_row = if span == TILE { sreg::cta_rank() * half } else { 0 };
-        let map = args.tokens.in_boxes_of(if span == TILE { half } else { span });
-        Self { map, row: work.row + slot_row, slot_row, span }
+        let slot_row = if in_halves(span) { sreg::cta_rank() * half } else { 0 };
+        let map = args.tokens.in_boxes_of(if in_halves(span) { half } else { span });
+        let more = args.tokens.in_boxes_of(MORE_ROWS);
+        Self { map, more, row: work.row + slot_row, slot_row, span }
     }
 
     /// Bytes that arrive in each slot.
@@ -108,8 +119,15 @@ impl Tokens {
         let full = smem.tile_full(slot);
         // SAFETY: the slot is free in all CTAs that the copy reaches, and their barriers expect its bytes, by contract.
         unsafe {
-            if self.span == TILE {
+            if in_halves(self.span) {
                 tma::load_2d_multicast(target, self.map, corner, full, ALL_CTAS);
+                if TALL && self.span == TILE_TOKENS {
+                    // Behind a tile; this CTA's first row is `slot_row` below the tile's.
+                    let slot_row = TILE + self.slot_row / 2;
+                    let target = smem.tokens(slot).at(slot_row * TILE_K);
+                    let corner = [kb * TILE_K, self.row - self.slot_row + slot_row];
+                    tma::load_2d_multicast(target, self.more, corner, full, ALL_CTAS);
+                }
             } else {
                 tma::load_2d(target, self.map, corner, full);
             }
@@ -130,7 +148,7 @@ pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
         if work.rows == 0 {
             break;
         }
-        let span = token_span(work.rows);
+        let span = span_of(work.rows);
         let (_, expert) = work.alone();
         let mut source_a = args.scales_a + u64::from(work.row + lane) * copy.row_bytes;
         let weight_block =

@@ -26,14 +26,18 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
         unsafe {
             math.look_ahead();
             let Some(work) = math.next.take() else { break };
-            if token_span(work.rows) != TILE {
+            if span_of(work.rows) != TILE {
                 // No form but the one for many rows carries sums along: so none has to find registers for them.
                 math.store_done::<O>(&mut done);
                 done = Done::NONE;
                 if work.rows == 0 {
                     break;
                 }
-                match token_span(work.rows) {
+                if TALL && work.rows > TILE {
+                    math.tall_tile::<O>(work);
+                    continue;
+                }
+                match span_of(work.rows) {
                     64 => math.tokens_on_columns::<O, M64N64, 32>(work),
                     32 => math.tokens_on_columns::<O, M64N32, 16>(work),
                     16 => math.tokens_on_columns::<O, M64N16, 8>(work),

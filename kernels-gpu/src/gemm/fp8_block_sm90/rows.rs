@@ -82,9 +82,9 @@ impl Math<'_> {
             let store = self.store(done.work);
             // SAFETY: the warp is converged; the staging buffer is its own.
             unsafe {
-                store.stage::<O>(&done.sum, 0);
+                store.stage::<O, _>(&done.sum, 0);
                 let words = store.unstage();
-                store.stage::<O>(&done.sum, 1);
+                store.stage::<O, _>(&done.sum, 1);
                 store.write(words, 0);
             }
             done.sum = [0.0; 64];

@@ -26,11 +26,17 @@ impl Math<'_> {
     /// Where this warp's part of a tile goes.
     #[inline(always)]
     pub(super) fn store(&self, work: Work) -> Store {
+        self.store_from(work, [0, 0])
+    }
+
+    /// The same, so many rows and columns further on.
+    #[inline(always)]
+    pub(super) fn store_from(&self, work: Work, [below, right]: [u32; 2]) -> Store {
         let staging = self.smem.staging(self.warp);
         let lane = self.lane;
-        let row = self.warp * fragment::WARP_ROWS + lane / 8;
+        let row = below + self.warp * fragment::WARP_ROWS + lane / 8;
         let n = u64::from(self.args.tables.problem.n);
-        let column = work.col_block * TILE + lane % 8 * 8;
+        let column = work.col_block * TILE + right + lane % 8 * 8;
         Store {
             // Matrix `lane / 8` of four: upper and lower rows of one column group, then of the next.
             matrix_row: staging
@@ -48,7 +54,7 @@ impl Math<'_> {
 impl Store {
     /// Executed by: warp, converged. Writes half of the columns to the staging buffer.
     #[inline(always)]
-    pub(super) unsafe fn stage<O: Output>(self, sum: &[f32; 64], half: usize) {
+    pub(super) unsafe fn stage<O: Output, const R: usize>(self, sum: &[f32; R], half: usize) {
         // SAFETY: the staging buffer is the warp's own.
         unsafe {
             let mut group = 0;
