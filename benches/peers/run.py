@@ -227,7 +227,7 @@ def arguments():
     parser.add_argument("--bench", default=".bundle/bench", help="the program `bench`")
     parser.add_argument("--lib", help="libexpert_gemm.so; without it ours is measured by `bench`")
     parser.add_argument("--ops", default=",".join(OPERATIONS), help="operations, separated by commas")
-    parser.add_argument("--set", default="peers", choices=["peers", "matrix"], help="which cases")
+    parser.add_argument("--set", default="peers", choices=["peers", "between", "matrix"], help="which cases")
     parser.add_argument("--cases", help="only cases whose name contains one of these, separated by commas")
     parser.add_argument("--budget", type=float, default=540, help="seconds after which no case is begun")
     parser.add_argument("--table", default=os.path.join(HERE, "h200-2026-11-23.json"), help="older table of peers")

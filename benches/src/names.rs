@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_case_has_a_name_that_is_read() {
-        for set in [Set::Peers, Set::Matrix] {
+        for set in [Set::Peers, Set::Between, Set::Matrix] {
             for (group, cases) in set.groups() {
                 for case in cases {
                     for text in [case.to_string(), quant_name(&case)] {

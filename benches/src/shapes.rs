@@ -1,7 +1,7 @@
 //! The cases: `<projection>/E<experts>/M<mean rows>/<distribution>`, most wanted first.
 //!
-//! Two sets. [`Set::Peers`] is what the peers were measured on, and what records hold; [`Set::Matrix`] is every model, stage
-//! and routing. A case that is in both has one name and one routing.
+//! Three sets. [`Set::Peers`] is what the peers were measured on, and what records hold; [`Set::Between`] the rows between 64 and
+//! 256 that it leaves out; [`Set::Matrix`] every model, stage and routing. A case that is in several has one name and one routing.
 
 use crate::models::{Model, Part, Projection};
 use clap::ValueEnum;
@@ -19,6 +19,8 @@ const QWEN3_DOWN: Projection = Projection { model: Model::Qwen3_235b, part: Part
 pub enum Set {
     /// The 170 cases (17 of the quantiser) that other libraries were measured on
     Peers,
+    /// The same weights with 96 to 192 rows an expert, even and at random
+    Between,
     /// Every model, in decode, mid and prefill, with every routing
     Matrix,
 }
@@ -28,6 +30,7 @@ impl Set {
     pub fn groups(self) -> Vec<(Group, Vec<Case>)> {
         match self {
             Self::Peers => GROUPS.into_iter().map(|group| (group, cases(group))).collect(),
+            Self::Between => GROUPS.into_iter().map(|group| (group, between(group))).collect(),
             Self::Matrix => matrix(),
         }
     }
@@ -36,7 +39,9 @@ impl Set {
     pub fn quant_cases(self) -> Vec<Case> {
         match self {
             Self::Peers => quant_cases().collect(),
-            Self::Matrix => matrix().into_iter().flat_map(|(_, cases)| cases).collect(),
+            Self::Between | Self::Matrix => {
+                self.groups().into_iter().flat_map(|(_, cases)| cases).collect()
+            }
         }
     }
 }
@@ -211,6 +216,14 @@ fn cases(group: Group) -> Vec<Case> {
         .collect()
 }
 
+/// The cases of a group in [`Set::Between`].
+fn between(group: Group) -> Vec<Case> {
+    let of = |distribution| {
+        [96, 128, 160, 192].map(|mean_rows| Case::new(group, mean_rows, distribution))
+    };
+    [Distribution::Balanced, Distribution::Multinomial].into_iter().flat_map(of).collect()
+}
+
 /// The cases of the quantiser, most wanted first: projection, experts, mean rows, distribution.
 const QUANT: [(Projection, usize, u32, Distribution); 17] = [
     (DSV3_GATEUP, 32, 8, Distribution::Balanced),
@@ -272,12 +285,13 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_counts_are_kept() {
-        for (set, count) in [(Set::Peers, 170), (Set::Matrix, 9 * 2 * 3 * 6)] {
+        let counts = [(Set::Peers, 170), (Set::Between, 14 * 8), (Set::Matrix, 9 * 2 * 3 * 6)];
+        for (set, count) in counts {
             let all = all(set);
             assert_eq!(all.len(), count);
             let names: HashSet<String> = all.iter().map(Case::to_string).collect();
             assert_eq!(names.len(), all.len());
-            assert!(names.contains("dsv3_gateup/E32/M8/balanced"));
+            assert!(names.contains("dsv3_gateup/E32/M128/balanced"));
             for case in &all {
                 let rows = case.group.experts as u64 * u64::from(case.mean_rows);
                 assert_eq!((case.rows(), case.rows_per_expert.len()), (rows, case.group.experts));
@@ -289,12 +303,14 @@ mod tests {
     fn a_name_means_one_case() {
         let peers: HashMap<String, Case> =
             all(Set::Peers).into_iter().map(|case| (case.to_string(), case)).collect();
-        let matrix = all(Set::Matrix);
-        let shared: Vec<&Case> =
-            matrix.iter().filter(|case| peers.contains_key(&case.to_string())).collect();
-        assert!(shared.len() > 10, "{}", shared.len());
-        for case in shared {
-            assert_eq!(*case, peers[&case.to_string()]);
+        for set in [Set::Between, Set::Matrix] {
+            let all = all(set);
+            let shared: Vec<&Case> =
+                all.iter().filter(|case| peers.contains_key(&case.to_string())).collect();
+            assert!(shared.len() > 10, "{}", shared.len());
+            for case in shared {
+                assert_eq!(*case, peers[&case.to_string()]);
+            }
         }
     }
 
@@ -313,7 +329,7 @@ mod tests {
 
     #[test]
     fn cases_of_the_quantiser_are_cases_of_the_product() {
-        for (set, count) in [(Set::Peers, 17), (Set::Matrix, 324)] {
+        for (set, count) in [(Set::Peers, 17), (Set::Between, 112), (Set::Matrix, 324)] {
             let all = all(set);
             let quant = set.quant_cases();
             let names: HashSet<String> = quant
@@ -323,7 +339,7 @@ mod tests {
                 .collect();
             assert_eq!(names.len(), count);
             assert!(
-                set == Set::Matrix || names.contains("quant/dsv3_gateup/E256/M8/balanced/K7168")
+                set != Set::Peers || names.contains("quant/dsv3_gateup/E256/M8/balanced/K7168")
             );
         }
     }

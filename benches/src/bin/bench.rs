@@ -123,6 +123,7 @@ fn run(args: Args) -> Result<()> {
     if !args.quick || args.out.is_some() {
         let name = match args.set {
             Set::Peers => record.meta.date.clone(),
+            Set::Between => format!("{}-between", record.meta.date),
             Set::Matrix => format!("{}-matrix", record.meta.date),
         };
         let default = || Record::default_path(&device.info().name, &name);
