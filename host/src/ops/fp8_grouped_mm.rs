@@ -198,10 +198,19 @@ impl Operation for Fp8GroupedMm {
     }
 
     fn usual_work(&self, variant: &Variant) -> Work {
+        // Rows go to experts at random, or less evenly: half of them have more than the average. Where that is one tile more, a
+        // kernel with room for it wins over many rounds; in a few it may just as well lose (`docs/notes/fp8_block_sm90.md`).
+        const MANY_TILES: u64 = 1536;
+        let has_room = variant.up_to_rows < u32::MAX;
+        let is_long = self.experts.saturating_mul(self.n_blocks()) >= MANY_TILES;
+        let average = self.rows / self.experts.max(1);
+        let more = if is_long && !has_room { average.isqrt() } else { 0 };
+        let rows = self.rows.saturating_add(self.experts.saturating_mul(more));
+        let work = Self { rows, ..*self }.shape().even_work(variant);
         // A tile of more than 64 rows takes as long as a whole one.
         let rows = u128::from(variant.tile[0]) + u128::from(variant.rows_beside);
         let tile_cost = rows * u128::from(variant.tile[1]) * u128::from(self.k);
-        Work { tile_cost, ..self.shape().even_work(variant) }
+        Work { tile_cost, ..work }
     }
 
     fn inspect(&self, tensors: &Self::Tensors<'_>, inspection: &mut Inspection) -> Result<()> {

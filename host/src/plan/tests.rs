@@ -226,9 +226,10 @@ fn few_rows_an_expert_have_a_kernel_of_their_own() {
     assert!(few.contains("refused: made for more than 8 rows an expert on average"), "{few}");
 }
 
-/// Hopper's kernel for 129 to 192 rows serves them unless its tiles, half as large again, leave multiprocessors idle.
+/// Hopper's kernel for 129 to 192 rows serves them unless its tiles, half as large again, leave multiprocessors idle; where there
+/// are many tiles, also rows that at random are more than 128 for some experts.
 #[test]
-fn tall_tiles_are_for_129_to_192_rows_an_expert() {
+fn tall_tiles_are_for_up_to_192_rows_an_expert() {
     let (flat, tall) = ("fp8_block_sm90_bf16", "fp8_block_sm90_tall_bf16");
     for (rows, experts, chosen) in [
         (1, 1, flat),
@@ -238,6 +239,10 @@ fn tall_tiles_are_for_129_to_192_rows_an_expert() {
         (32 * 192 + 1, 32, flat),
         (8 * 192, 8, tall),
         (256 * 160, 256, tall),
+        (48 * 118, 48, flat),
+        (48 * 119, 48, tall),
+        (48 * 128, 48, tall),
+        (47 * 128, 47, flat),
         (32 * 4096, 32, flat),
         // 32 tall tiles, or 64 others: either is one wave.
         (192, 1, flat),
@@ -254,9 +259,9 @@ fn tall_tiles_are_for_129_to_192_rows_an_expert() {
         problem.plan(&DeviceInfo::h200()).expect("plan").explain()
     };
     let (some, many, few) = (explain(32 * 160), explain(32 * 193), explain(32));
-    assert!(some.contains("192 x 128 x 128") && some.contains("for 129 to 192 rows"), "{some}");
+    assert!(some.contains("192 x 128 x 128") && some.contains("for 117 to 192 rows"), "{some}");
     assert!(many.contains("refused: made for at most 192 rows an expert on average"), "{many}");
-    assert!(few.contains("refused: made for more than 128 rows an expert on average"), "{few}");
+    assert!(few.contains("refused: made for more than 116 rows an expert on average"), "{few}");
     let f16 = Fp8GroupedMm { output: ElementType::F16, rows: 32 * 160, ..problem() };
     let f16 = f16.plan(&DeviceInfo::h200()).expect("plan");
     assert_eq!(f16.variant().symbol, "fp8_block_sm90_tall_f16");

@@ -32,8 +32,9 @@ pub const SMEM_BYTES: u32 = 223_608;
 pub mod tall {
     /// Rows of the activations that a tall tile covers: an expert's last tile takes up to half a tile more.
     pub const TILE_TOKENS: u32 = super::TILE + super::TILE / 2;
-    /// The kernel is for more rows an expert on average, and for no more than a tall tile has.
-    pub const MORE_ROWS_THAN: u32 = super::TILE;
+    /// The kernel is for more rows an expert on average, so that some have more than a tile of the other one holds, and for no
+    /// more than a tall tile has.
+    pub const MORE_ROWS_THAN: u32 = super::TILE - 12;
     /// What a plan adds to a tall tile's rows, so that it counts as 1.56 others, an eighth less being the due of a kernel made for
     /// so many rows: measured from 1.5 (K = 7168) to 1.65 (K = 768).
     pub const ROWS_BESIDE: u32 = 32;
