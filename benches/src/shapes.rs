@@ -1,7 +1,7 @@
 //! The cases: `<projection>/E<experts>/M<mean rows>/<distribution>`, most wanted first.
 //!
 //! Three sets. [`Set::Peers`] is what the peers were measured on, and what records hold; [`Set::Between`] the rows between 64 and
-//! 256 that it leaves out; [`Set::Matrix`] every model, stage and routing. A case that is in several has one name and one routing.
+//! 256, at random as well; [`Set::Matrix`] every model, stage and routing. A case that is in several has one name and one routing.
 
 use crate::models::{Model, Part, Projection};
 use clap::ValueEnum;

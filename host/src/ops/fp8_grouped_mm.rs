@@ -204,7 +204,9 @@ impl Operation for Fp8GroupedMm {
         let has_room = variant.up_to_rows < u32::MAX;
         let is_long = self.experts.saturating_mul(self.n_blocks()) >= MANY_TILES;
         let average = self.rows / self.experts.max(1);
-        let more = if is_long && !has_room { average.isqrt() } else { 0 };
+        let is_near = average > fp8_block::tall::MORE_ROWS_THAN.into()
+            && average <= fp8_block::tall::TILE_TOKENS.into();
+        let more = if is_near && is_long && !has_room { average.isqrt() } else { 0 };
         let rows = self.rows.saturating_add(self.experts.saturating_mul(more));
         let work = Self { rows, ..*self }.shape().even_work(variant);
         // A tile of more than 64 rows takes as long as a whole one.

@@ -28,13 +28,13 @@ pub const BOX_ROWS: [u32; 5] = {
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
 pub const SMEM_BYTES: u32 = 223_608;
 
-/// What the kernel for 129 to 192 rows an expert has of its own.
+/// What the kernel for about 128 to 192 rows an expert has of its own.
 pub mod tall {
     /// Rows of the activations that a tall tile covers: an expert's last tile takes up to half a tile more.
     pub const TILE_TOKENS: u32 = super::TILE + super::TILE / 2;
     /// The kernel is for more rows an expert on average, so that some have more than a tile of the other one holds, and for no
     /// more than a tall tile has.
-    pub const MORE_ROWS_THAN: u32 = super::TILE - 12;
+    pub const MORE_ROWS_THAN: u32 = super::TILE - 10;
     /// What a plan adds to a tall tile's rows, so that it counts as 1.56 others, an eighth less being the due of a kernel made for
     /// so many rows: measured from 1.5 (K = 7168) to 1.65 (K = 768).
     pub const ROWS_BESIDE: u32 = 32;

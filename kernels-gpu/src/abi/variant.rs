@@ -126,7 +126,8 @@ pub struct Variant {
     pub more_rows_than: u32,
     /// And for problems with at most so many; [`u32::MAX`] for one that serves any.
     pub up_to_rows: u32,
-    /// What a tile takes beside its rows, in rows: the time that weights cost however few rows they meet. By it the planner
+    /// What a tile takes beside its rows, in rows: the time that weights cost however few rows they meet, or, of tall tiles, what
+    /// they cost beyond their height. By it the planner
     /// weighs many low tiles against fewer high ones.
     pub rows_beside: u32,
     /// Tile of activations x weights x reduction, in elements (a probe: bytes of one copy).

@@ -14,6 +14,19 @@ pub const fn blocks(extent: u32, edge: u32) -> u32 {
     extent / edge + !extent.is_multiple_of(edge) as u32
 }
 
+/// Row blocks of `TILE` that cover `rows`. Where there are `TALL` ones, the last one takes up to half a block more, if it is the
+/// only one or `takes_more`.
+#[inline(always)]
+pub const fn row_blocks<const TILE: u32, const TALL: bool>(rows: u32, takes_more: bool) -> u32 {
+    let whole = rows / TILE;
+    let little = !rows.is_multiple_of(TILE) && rows % TILE <= TILE / 2;
+    if TALL && little && (whole == 1 || (whole > 1 && takes_more)) {
+        whole
+    } else {
+        blocks(rows, TILE)
+    }
+}
+
 /// Row block and column block of tile `index` in a group of `row_blocks` x `col_blocks`.
 ///
 /// `index` is below `row_blocks * col_blocks`, and neither count is 0.
@@ -57,6 +70,28 @@ mod tests {
                     *seen = true;
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_last_row_block_may_be_tall() {
+        let flat = |rows| [false, true].map(|more| row_blocks::<128, false>(rows, more));
+        let tall = |rows| [false, true].map(|more| row_blocks::<128, true>(rows, more));
+        for (rows, flat_blocks, tall_blocks) in [
+            (0, 0, [0, 0]),
+            (1, 1, [1, 1]),
+            (128, 1, [1, 1]),
+            (129, 2, [1, 1]),
+            (192, 2, [1, 1]),
+            (193, 2, [2, 2]),
+            (256, 2, [2, 2]),
+            (257, 3, [3, 2]),
+            (320, 3, [3, 2]),
+            (321, 3, [3, 3]),
+            (u32::MAX, 1 << 25, [1 << 25, 1 << 25]),
+        ] {
+            assert_eq!(flat(rows), [flat_blocks; 2], "{rows} rows");
+            assert_eq!(tall(rows), tall_blocks, "{rows} rows");
         }
     }
 

@@ -8,7 +8,7 @@
 //! **In step.** The tiles above one another read the same weights at about the same time, from memory once and then from L2, as
 //! long as clusters go through the list at the same pace. A last tile of few rows would be done sooner, its cluster would run
 //! ahead for good, and soon everyone would read from memory. So where an expert's weights are too large to stay in L2 by
-//! themselves, its last tile takes as long as the others: it computes all rows. On an H200, 128 experts x 512 rows by Zipf,
+//! themselves, its last tile takes as long as the others: it computes all rows, unless it is a tall one. On an H200, 128 experts x 512 rows by Zipf,
 //! 4096x7168: 7.0 GB from memory instead of 12.4, 3622 us instead of 4282.
 //!
 //! One warp walks the group tables, 32 groups at a time, a lane each. All rows it hands out have passed
@@ -26,24 +26,12 @@ pub(crate) fn in_step(problem: &Problem) -> bool {
     u64::from(problem.n) * u64::from(problem.k) >= BYTES
 }
 
-/// Whether the last tile of an expert that has several takes up to half a tile more, which takes half as long again: up to
+/// Whether the last tile of an expert that has several takes up to half a tile more, which takes half as long again: below
 /// 16 MiB of weights, a third of the L2 of an H200, so that they wait there for tiles that are late.
 #[inline(always)]
 fn last_takes_more(problem: &Problem) -> bool {
     const BYTES: u64 = 16 << 20;
     u64::from(problem.n) * u64::from(problem.k) < BYTES
-}
-
-/// Row blocks of `rows`, if the last one of several takes more or not. A single one does, if there are `TALL` tiles.
-#[inline(always)]
-const fn row_blocks<const TILE: u32, const TALL: bool>(rows: u32, takes_more: bool) -> u32 {
-    let whole = rows / TILE;
-    let little = rows % TILE > 0 && rows % TILE <= TILE / 2;
-    if TALL && little && (whole == 1 || (whole > 1 && takes_more)) {
-        whole
-    } else {
-        raster::blocks(rows, TILE)
-    }
 }
 
 /// The group tables on the device.
@@ -101,7 +89,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL:
         // SAFETY: the warp is converged, by contract; loops and branches below are warp-uniform.
         unsafe {
             let group = tables.group(first + lane);
-            let blocks = row_blocks::<TILE, TALL>(group.rows, takes_more);
+            let blocks = raster::row_blocks::<TILE, TALL>(group.rows, takes_more);
             let tiles = u64::from(blocks) * u64::from(entry_cols);
             let end = before + warp::inclusive_sum_u64(tiles, lane);
             let chunk_end = warp::broadcast_u64(end, 31);
@@ -112,7 +100,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL:
                 let first_row = warp::broadcast(group.first_row, owner);
                 // The host bounds the tiles of one group by u32::MAX.
                 let index = (next - start) as u32;
-                let blocks = row_blocks::<TILE, TALL>(rows, takes_more);
+                let blocks = raster::row_blocks::<TILE, TALL>(rows, takes_more);
                 let (row_block, entry_col) = raster::tile(index, blocks, entry_cols);
                 let alone = if TALL { blocks == 1 } else { rows <= TILE };
                 let full = in_step && !alone;

@@ -1,4 +1,4 @@
-//! Tokens of the FP8 GEMM arrive in one box of as many rows as the tensor core takes, and of a large tile in two.
+//! Tokens of the FP8 GEMM arrive in one box of as many rows as the tensor core takes, and of a large tile in two or four.
 
 use crate::abi::TensorMap;
 use crate::abi::fp8_block::TOKEN_BOX_ROWS;

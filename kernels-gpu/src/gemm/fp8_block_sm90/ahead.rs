@@ -1,8 +1,8 @@
 //! The first weights of a CTA, asked for before it knows its first tile.
 //!
 //! Until the barriers are made, the cluster has met and the group tables have arrived, memory would idle. So the first
-//! K blocks of weights are copied by a guess, which is right when the experts before this CTA's first one have 1 to 128
-//! rows each, as in decode. A wrong guess costs the time it takes to land.
+//! K blocks of weights are copied by a guess, which is right when the experts before this CTA's first one have one
+//! row of tiles each, as in decode. A wrong guess costs the time it takes to land.
 
 use super::*;
 use crate::tile::raster;

@@ -86,6 +86,7 @@ const fn in_halves(span: u32) -> bool {
 #[derive(Clone, Copy)]
 struct Tokens {
     map: MapAddress,
+    /// The map of what a tall tile has beyond a tile.
     more: MapAddress,
     /// First packed row, and the first one's row in a slot.
     row: u32,

@@ -1,4 +1,4 @@
-//! The math warps: which form each tile takes, and what both forms share.
+//! The math warps: which form each tile takes, and what all forms share.
 
 use super::rows::Done;
 use super::*;
