@@ -48,7 +48,8 @@
 //!    whole, or its cluster runs ahead and everyone reads the weights from memory again.
 //! 10. **No memory barrier of the whole GPU**: the cluster meets without one, and nobody waits for it at the end. A CTA
 //!    leaves when the other one is done with its slots, which the warp of the tensor copies awaits.
-//! 11. **Products within 66 KiB of code**, but for tall tiles: a form that lay further on took 1.2 us more, which is 6 % of the smallest calls.
+//! 11. **Products within 66 KiB of code**, but for tall tiles: a form that lay further on took 1.2 us more, which is 6 % of
+//!    the smallest calls.
 //! 12. **Tiles follow one another closely** in the first form: the next item is taken early, and scales are read when the
 //!    block that they are for is multiplying. With the halves of trick 5, 1 to 3 % of prefill.
 //! 13. **Tall tiles** in a kernel of their own, `fp8_block_sm90_tall`, for about 128 to 192 rows an expert: the last tile

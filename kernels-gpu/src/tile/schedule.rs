@@ -8,8 +8,8 @@
 //! **In step.** The tiles above one another read the same weights at about the same time, from memory once and then from L2, as
 //! long as clusters go through the list at the same pace. A last tile of few rows would be done sooner, its cluster would run
 //! ahead for good, and soon everyone would read from memory. So where an expert's weights are too large to stay in L2 by
-//! themselves, its last tile takes as long as the others: it computes all rows, unless it is a tall one. On an H200, 128 experts x 512 rows by Zipf,
-//! 4096x7168: 7.0 GB from memory instead of 12.4, 3622 us instead of 4282.
+//! themselves, its last tile takes as long as the others: it computes all rows, unless it is a tall one. On an H200,
+//! 128 experts x 512 rows by Zipf, 4096x7168: 7.0 GB from memory instead of 12.4, 3622 us instead of 4282.
 //!
 //! One warp walks the group tables, 32 groups at a time, a lane each. All rows it hands out have passed
 //! [`Problem::group`], so nothing behind it can leave the tensors.

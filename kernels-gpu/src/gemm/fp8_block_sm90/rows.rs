@@ -169,9 +169,9 @@ impl Math<'_> {
         }
     }
 
-    /// Executed by: warpgroup. Waits for the next slot and starts its multiplication.
+    /// Executed by: warpgroup. Waits for the next slot and starts the multiplication of the warpgroup's rows by all columns.
     #[inline(always)]
-    unsafe fn start(&mut self, block: &mut [f32; 64]) -> u32 {
+    pub(super) unsafe fn start(&mut self, block: &mut [f32; 64]) -> u32 {
         let (slot, parity) = (self.tiles.slot(), self.tiles.parity());
         let half = self.warpgroup() * (OPERAND_BYTES / 2);
         let [weights, tokens] = self.operands(slot, [0, half]);

@@ -11,16 +11,14 @@ use crate::tile::promote::promote_rows;
 use crate::tile::scale_chunk;
 use crate::tile::work::Work;
 
-/// Sums of a warpgroup's own rows, and of its half of the rows that both have.
-struct Sums {
+/// Of a warpgroup's own rows, and of its half of the rows that both have: sums, or blocks that are being multiplied.
+struct Parts {
     own: [f32; 64],
     both: [f32; 32],
 }
 
-/// The blocks that are being multiplied.
-struct Blocks {
-    own: [f32; 64],
-    both: [f32; 32],
+impl Parts {
+    const ZERO: Self = Self { own: [0.0; 64], both: [0.0; 32] };
 }
 
 /// `sa * sb` of a block, of the thread's upper and lower row in each part.
@@ -30,13 +28,12 @@ impl Math<'_> {
     /// Executed by: warpgroup. The tile, and its store.
     #[inline(always)]
     pub(super) unsafe fn tall_tile<O: Output>(&mut self, work: Work) {
-        let mut sums = Sums { own: [0.0; 64], both: [0.0; 32] };
-        let mut blocks = Blocks { own: [0.0; 64], both: [0.0; 32] };
+        let (mut sums, mut blocks) = (Parts::ZERO, Parts::ZERO);
         let mut left = self.args.k_blocks;
         // SAFETY: the warpgroup is converged; loops and branches are uniform.
         unsafe {
             while left >= SCALE_CHUNK {
-                let slot = self.start_own(&mut blocks);
+                let slot = self.start(&mut blocks.own);
                 let [s0, s1, s2, s3] = self.tall_scales();
                 let slot = self.step(&mut sums, &mut blocks, slot, s0);
                 let slot = self.step(&mut sums, &mut blocks, slot, s1);
@@ -48,7 +45,7 @@ impl Math<'_> {
                 // One to three blocks are left of the last chunk; take its scales from the front.
                 let [mut s0, mut s1, mut s2, _] = self.tall_scales();
                 while left > 0 {
-                    let slot = self.start_own(&mut blocks);
+                    let slot = self.start(&mut blocks.own);
                     self.last_step(&mut sums, &mut blocks, slot, s0);
                     (s0, s1, s2) = (s1, s2, s0);
                     left -= 1;
@@ -79,23 +76,17 @@ impl Math<'_> {
     #[inline(always)]
     unsafe fn step(
         &mut self,
-        sums: &mut Sums,
-        blocks: &mut Blocks,
+        sums: &mut Parts,
+        blocks: &mut Parts,
         slot: u32,
         [own, both]: Scales,
     ) -> u32 {
         // SAFETY: the warpgroup is converged.
         unsafe {
-            self.start_both(blocks, slot);
-            wgmma::wait::<1>();
-            M64N128::landed(&mut blocks.own);
-            promote_rows(&mut sums.own, &blocks.own, own);
+            self.promote_own(sums, blocks, slot, own);
             M64N128::landed(&mut sums.own);
-            let next = self.start_own(blocks);
-            wgmma::wait::<1>();
-            M64N64::landed(&mut blocks.both);
-            self.release_tile(slot);
-            promote_rows(&mut sums.both, &blocks.both, both);
+            let next = self.start(&mut blocks.own);
+            self.promote_both::<1>(sums, blocks, slot, both);
             M64N64::landed(&mut sums.both);
             next
         }
@@ -105,21 +96,51 @@ impl Math<'_> {
     #[inline(always)]
     unsafe fn last_step(
         &mut self,
-        sums: &mut Sums,
-        blocks: &mut Blocks,
+        sums: &mut Parts,
+        blocks: &mut Parts,
         slot: u32,
         [own, both]: Scales,
     ) {
         // SAFETY: the warpgroup is converged.
         unsafe {
+            self.promote_own(sums, blocks, slot, own);
+            self.promote_both::<0>(sums, blocks, slot, both);
+        }
+    }
+
+    /// Executed by: warpgroup. Promotes its own rows of a block while the others are being multiplied.
+    #[inline(always)]
+    unsafe fn promote_own(
+        &self,
+        sums: &mut Parts,
+        blocks: &mut Parts,
+        slot: u32,
+        scales: [f32; 2],
+    ) {
+        // SAFETY: the warpgroup is converged; the wait leaves only the other rows in flight.
+        unsafe {
             self.start_both(blocks, slot);
             wgmma::wait::<1>();
             M64N128::landed(&mut blocks.own);
-            promote_rows(&mut sums.own, &blocks.own, own);
-            wgmma::wait::<0>();
+            promote_rows(&mut sums.own, &blocks.own, scales);
+        }
+    }
+
+    /// Executed by: warpgroup. Promotes the rows that both have, with so many products in flight behind them, and leaves the slot.
+    #[inline(always)]
+    unsafe fn promote_both<const BEHIND: i64>(
+        &self,
+        sums: &mut Parts,
+        blocks: &mut Parts,
+        slot: u32,
+        scales: [f32; 2],
+    ) {
+        // SAFETY: the warpgroup is converged; after the wait nobody of it reads the slot.
+        unsafe {
+            wgmma::wait::<BEHIND>();
             M64N64::landed(&mut blocks.both);
             self.release_tile(slot);
-            promote_rows(&mut sums.both, &blocks.both, both);
+            promote_rows(&mut sums.both, &blocks.both, scales);
         }
     }
 
@@ -141,27 +162,10 @@ impl Math<'_> {
         }
     }
 
-    /// Executed by: warpgroup. Waits for the next slot and starts the multiplication of the warpgroup's own rows.
-    #[inline(always)]
-    unsafe fn start_own(&mut self, blocks: &mut Blocks) -> u32 {
-        let (slot, parity) = (self.tiles.slot(), self.tiles.parity());
-        let half = self.warpgroup() * (OPERAND_BYTES / 2);
-        let [weights, tokens] = self.operands(slot, [0, half]);
-        // SAFETY: the slot has landed; both operands are 128-byte swizzled tiles of 128-byte rows.
-        unsafe {
-            mbarrier::wait(self.smem.tile_full(slot), parity);
-            wgmma::fence();
-            M64N128::start(&mut blocks.own, tokens, weights);
-            wgmma::commit();
-        }
-        self.tiles.advance();
-        slot
-    }
-
     /// Executed by: warpgroup. Starts the multiplication of the rows that both have by half of the weights, in a slot that has
     /// landed.
     #[inline(always)]
-    unsafe fn start_both(&self, blocks: &mut Blocks, slot: u32) {
+    unsafe fn start_both(&self, blocks: &mut Parts, slot: u32) {
         let half = self.warpgroup() * (OPERAND_BYTES / 2);
         let [weights, tokens] = self.operands(slot, [half, OPERAND_BYTES]);
         // SAFETY: both operands are 128-byte swizzled tiles of 128-byte rows.
