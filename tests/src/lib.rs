@@ -8,7 +8,7 @@
 //! | [`mod@reference`], [`bound`] | the exact sum in `f64`, and how far from it a correct kernel may be |
 //! | [`sweep`] | whole problems by tiles, on all cores |
 //! | [`metrics`], [`judge`], [`suite`] | comparison of outputs, with reports that a person can read |
-//! | [`tall`] | routings for which a plan chooses the FP8 kernel of tall tiles |
+//! | [`tall`] | problems for which a plan chooses the FP8 kernel of tall tiles |
 //! | [`mx`] | the MXFP8 operations: problems, models, judgement |
 //! | [`lessons`] | the kernels of `docs/lessons`, and what each promises |
 //! | [`soak`] | problems that are launched again and again from many threads |

@@ -132,10 +132,8 @@ fn tall_tiles() {
         .into_iter()
         .map(|seed| {
             let spec = small(seed);
-            (
-                seed,
-                made_tall(spec, small(seed).build().routing, seed.is_multiple_of(2), &device(seed)),
-            )
+            let in_front = (seed / 2).is_multiple_of(2);
+            (seed, made_tall(spec, spec.build().routing, in_front, &device(seed)))
         })
         .collect();
     problems.extend(tall::edges(device).into_iter().map(|p| (p.spec.seed, p)));
