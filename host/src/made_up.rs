@@ -1,8 +1,8 @@
 //! A table of kernels that do not exist, for tests of what follows from a table, whatever is shipped.
 
 use crate::abi::{
-    Arch, ElementType, MAPS, Mxfp8GemmParams, Mxfp8QuantParams, Op, Variant, mxfp8_gemm,
-    mxfp8_quant,
+    Arch, ElementType, MAPS, Mxfp8GemmParams, Mxfp8QuantParams, Op, Shares, Variant, WeightOrder,
+    mxfp8_gemm, mxfp8_quant,
 };
 
 const fn gemm(
@@ -23,8 +23,10 @@ const fn gemm(
         rows_beside: 0,
         tile: [128, mxfp8_gemm::TILE_N, mxfp8_gemm::TILE_K],
         box_rows,
+        weight_order: WeightOrder::Rows,
         stages: 4,
         cluster: 2,
+        shares: Shares::Tokens,
         threads: 256,
         ctas_per_sm: 1,
         registers: 200,
@@ -46,8 +48,10 @@ const fn quant(symbol: &'static str, arch: Arch, input: ElementType) -> Variant 
         rows_beside: 0,
         tile: [128, 1, mxfp8_quant::TILE_K],
         box_rows: [0; MAPS],
+        weight_order: WeightOrder::Rows,
         stages: 1,
         cluster: 1,
+        shares: Shares::Tokens,
         threads: mxfp8_quant::THREADS,
         ctas_per_sm: mxfp8_quant::CTAS_PER_SM,
         registers: 40,

@@ -18,6 +18,7 @@ const STAMP: &str = "EXPERT_GEMM_ABI";
 const EMBEDDED: &[(Arch, &str, &str)] = &[
     (Arch::Sm90a, "fp8_block_sm90", include_str!("../ptx/sm_90a/fp8_block_sm90.ptx")),
     (Arch::Sm90a, "fp8_block_sm90_tall", include_str!("../ptx/sm_90a/fp8_block_sm90_tall.ptx")),
+    (Arch::Sm90a, "fp8_block_sm90_wide", include_str!("../ptx/sm_90a/fp8_block_sm90_wide.ptx")),
     (Arch::Sm90a, "mxfp8_gemm_sm90", include_str!("../ptx/sm_90a/mxfp8_gemm_sm90.ptx")),
     (Arch::Sm90a, "mxfp8_gemm_sm90_few", include_str!("../ptx/sm_90a/mxfp8_gemm_sm90_few.ptx")),
     (Arch::Sm90a, "mxfp8_quant_sm90", include_str!("../ptx/sm_90a/mxfp8_quant_sm90.ptx")),

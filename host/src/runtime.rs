@@ -1,6 +1,6 @@
 //! Launches: stream-ordered, without allocation, waiting or module loading, and safe inside a capture.
 
-use crate::abi::{MAPS, TensorMap};
+use crate::abi::{MAPS, TensorMap, Variant};
 use crate::device::{Device, Kernel};
 use crate::driver::{Driver, FunctionAttributes, LaunchSpec, Stream};
 use crate::error::Result;
@@ -97,7 +97,7 @@ pub(crate) fn launch<O: Operation>(
         return Ok(());
     }
     let maps = match problem.operands(tensors) {
-        Some(operands) => encoded_maps(driver, &operands, variant.box_rows, cache)?,
+        Some(operands) => encoded_maps(driver, &operands, variant, cache)?,
         None => [TensorMap::EMPTY; MAPS],
     };
     let params = problem.params(maps, tensors);
@@ -118,7 +118,7 @@ pub(crate) fn launch<O: Operation>(
 fn encoded_maps(
     driver: &dyn Driver,
     operands: &Operands,
-    box_rows: [u32; MAPS],
+    variant: &Variant,
     cache: Option<&MapCache>,
 ) -> Result<[TensorMap; MAPS]> {
     let addresses = operands.addresses();
@@ -130,7 +130,7 @@ fn encoded_maps(
         return Ok(*maps);
     }
     let mut maps = [TensorMap::EMPTY; MAPS];
-    for (map, spec) in maps.iter_mut().zip(operands.maps(box_rows)) {
+    for (map, spec) in maps.iter_mut().zip(operands.maps(variant)) {
         if let Some(spec) = spec {
             *map = driver.encode_tensor_map(&spec)?;
         }

@@ -7,6 +7,7 @@
 #[cfg(any(
     gpu_module = "fp8_block_sm90",
     gpu_module = "fp8_block_sm90_tall",
+    gpu_module = "fp8_block_sm90_wide",
     gpu_module = "mxfp8_gemm_sm90",
     gpu_module = "mxfp8_gemm_sm90_few",
     gpu_module = "mxfp8_gemm_sm100",
@@ -55,6 +56,16 @@ mod fp8_block_sm90_tall {
 
     entry!(fp8_block_sm90_tall_bf16, Fp8BlockParams, Bf16);
     entry!(fp8_block_sm90_tall_f16, Fp8BlockParams, F16);
+}
+
+#[cfg(gpu_module = "fp8_block_sm90_wide")]
+mod fp8_block_sm90_wide {
+    use crate::abi::Fp8BlockParams;
+    use crate::gemm::fp8_block_sm90::{Args, kernel};
+    use crate::tile::output::{Bf16, F16};
+
+    entry!(fp8_block_sm90_wide_bf16, Fp8BlockParams, Bf16);
+    entry!(fp8_block_sm90_wide_f16, Fp8BlockParams, F16);
 }
 
 #[cfg(gpu_module = "mxfp8_gemm_sm90")]

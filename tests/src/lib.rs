@@ -8,7 +8,7 @@
 //! | [`mod@reference`], [`bound`] | the exact sum in `f64`, and how far from it a correct kernel may be |
 //! | [`sweep`] | whole problems by tiles, on all cores |
 //! | [`metrics`], [`judge`], [`suite`] | comparison of outputs, with reports that a person can read |
-//! | [`tall`] | problems for which a plan chooses the FP8 kernel of tall tiles |
+//! | [`fp8_kernel`] | problems for which a plan chooses a certain FP8 kernel |
 //! | [`mx`] | the MXFP8 operations: problems, models, judgement |
 //! | [`lessons`] | the kernels of `docs/lessons`, and what each promises |
 //! | [`soak`] | problems that are launched again and again from many threads |
@@ -20,6 +20,7 @@
 pub mod bound;
 pub mod cpu;
 pub mod e4m3;
+pub mod fp8_kernel;
 pub mod gpu;
 pub mod guarded;
 pub mod judge;
@@ -35,7 +36,6 @@ pub mod routing;
 pub mod soak;
 pub mod suite;
 pub mod sweep;
-pub mod tall;
 pub mod values;
 pub mod wgmma_model;
 

@@ -4,12 +4,12 @@
 //! single one of them.
 
 use expert_gemm::{Device, ElementType};
+use expert_gemm_tests::fp8_kernel::{Fp8Kernel, edges, made_for};
 use expert_gemm_tests::gpu::{DeviceProblem, Gpu, UNTOUCHED};
 use expert_gemm_tests::metrics::compare_bits;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing, Skew};
 use expert_gemm_tests::suite;
-use expert_gemm_tests::tall::{self, made_tall};
 use expert_gemm_tests::values::Values;
 use expert_gemm_tests::wgmma_model;
 
@@ -147,21 +147,31 @@ fn experts_in_any_order_in_the_packed_tensor() {
     check_specs("permuted offsets", &specs);
 }
 
-/// The kernel of tall tiles: seeded problems, every edge of the row count, and weights of 8 and 16 MiB an expert, where tiles of
-/// several go in step, or the last one takes no more.
-#[test]
-fn tall_tiles() {
+/// Seeded problems, every edge, and weights of 8 and 16 MiB an expert, for a kernel that a plan would not choose for them.
+fn check_kernel(name: &str, kernel: Fp8Kernel) {
     let Some(gpu) = Gpu::open() else { return };
     let info = gpu.info().clone();
     let seeded = suite::seeds(400);
-    check_on(&gpu, "tall tiles, seeded", &seeded, |&seed| {
+    check_on(&gpu, &format!("{name}, seeded"), &seeded, |&seed| {
         let spec = Spec::random(seed, 1_000_000);
-        made_tall(spec, spec.build().routing, seed % 2 == 0, &info)
+        made_for(kernel, spec, spec.build().routing, seed % 2 == 0, &info)
     });
-    check_on(&gpu, "tall tiles, edges", &tall::edges(|_| info.clone()), HostProblem::clone);
+    let edges = edges(kernel, |_| info.clone());
+    check_on(&gpu, &format!("{name}, edges"), &edges, HostProblem::clone);
     let deep =
         [[4096, 2048], [8192, 2048], [2048, 8064]].map(|[n, k]| Spec { n, k, ..Spec::PLAIN });
-    check_on(&gpu, "tall tiles, in step", &deep, |&spec| {
-        made_tall(spec, Routing::packed(vec![130, 300, 0, 129, 192, 450, 7, 193]), true, &info)
+    check_on(&gpu, &format!("{name}, large weights"), &deep, |&spec| {
+        let routing = Routing::packed(vec![130, 300, 0, 129, 192, 450, 7, 193]);
+        made_for(kernel, spec, routing, true, &info)
     });
+}
+
+#[test]
+fn tall_tiles() {
+    check_kernel("tall tiles", Fp8Kernel::Tall);
+}
+
+#[test]
+fn wide_tiles() {
+    check_kernel("wide tiles", Fp8Kernel::Wide);
 }

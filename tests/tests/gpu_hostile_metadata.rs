@@ -2,12 +2,12 @@
 //! they were, and the status word says what was wrong.
 
 use expert_gemm::GroupStatus;
+use expert_gemm_tests::fp8_kernel::{Fp8Kernel, made_for};
 use expert_gemm_tests::gpu::{DeviceProblem, Gpu, Outcome, UNTOUCHED, say};
 use expert_gemm_tests::judge::Judged;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::Tables;
-use expert_gemm_tests::tall::made_tall;
 
 fn check(problem: &HostProblem, tables: &Tables, outcome: &Outcome) -> Result<GroupStatus, String> {
     let judged = Judged::new(problem, tables);
@@ -28,8 +28,9 @@ fn random_hostile_tables() {
     let mut seen = GroupStatus::OK;
     for seed in 0..400 {
         let mut problem = Spec::random(seed, 100_000).build();
-        if seed % 3 == 0 {
-            problem = made_tall(problem.spec, problem.routing, seed % 2 == 0, gpu.info());
+        let kernel = Fp8Kernel::ALL[seed as usize % 3];
+        if kernel != Fp8Kernel::Flat {
+            problem = made_for(kernel, problem.spec, problem.routing, seed % 2 == 0, gpu.info());
         }
         let rng = &mut Rng::stream(seed, 7);
         let device_problem = DeviceProblem::new(&gpu, &problem).expect("ordinary tables");

@@ -1,12 +1,12 @@
 //! Small problems, each launched once: what `compute-sanitizer` runs, at its hundredfold cost.
 
 use expert_gemm::ElementType::{Bf16, F16};
+use expert_gemm_tests::fp8_kernel::{Fp8Kernel, made_for};
 use expert_gemm_tests::gpu::{DeviceProblem, Gpu, UNTOUCHED, say};
 use expert_gemm_tests::metrics::compare_bits;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::rng::Rng;
 use expert_gemm_tests::routing::{Layout, Routing};
-use expert_gemm_tests::tall::made_tall;
 use expert_gemm_tests::wgmma_model;
 
 /// Name, rows of each expert, layout, N, K.
@@ -44,6 +44,16 @@ const TALL: [(&str, &[u32], usize, usize); 6] = [
     ("tall and an odd number of blocks", &[170, 40], 384, 640),
 ];
 
+/// The same for the kernel of wide tiles.
+const WIDE: [(&str, &[u32], usize, usize); 6] = [
+    ("a pair of wide tiles", &[256], 384, 256),
+    ("a wide tile without a partner", &[129], 128, 384),
+    ("pairs, one more and none", &[300, 7, 0, 64, 600, 130], 384, 256),
+    ("an odd number of column blocks", &[300], 512, 256),
+    ("wide and deep", &[161], 128, 2560),
+    ("wide and an odd number of blocks", &[270, 40], 640, 640),
+];
+
 /// Runs one problem, which has to be a small one.
 fn check(gpu: &Gpu, name: &str, problem: &HostProblem) {
     let on_device = DeviceProblem::new(gpu, problem).expect("upload");
@@ -67,12 +77,22 @@ fn small_shapes() {
     }
 }
 
-#[test]
-fn tall_tiles() {
+fn check_kernel(kernel: Fp8Kernel, shapes: [(&str, &[u32], usize, usize); 6]) {
     let Some(gpu) = Gpu::open() else { return };
-    for (index, (name, rows, n, k)) in TALL.into_iter().enumerate() {
+    for (index, (name, rows, n, k)) in shapes.into_iter().enumerate() {
         let output = if index % 2 == 0 { Bf16 } else { F16 };
         let spec = Spec { n, k, output, seed: index as u64, ..Spec::PLAIN };
-        check(&gpu, name, &made_tall(spec, Routing::packed(rows.to_vec()), true, gpu.info()));
+        let routing = Routing::packed(rows.to_vec());
+        check(&gpu, name, &made_for(kernel, spec, routing, true, gpu.info()));
     }
+}
+
+#[test]
+fn tall_tiles() {
+    check_kernel(Fp8Kernel::Tall, TALL);
+}
+
+#[test]
+fn wide_tiles() {
+    check_kernel(Fp8Kernel::Wide, WIDE);
 }

@@ -2,7 +2,8 @@
 
 use super::Work;
 use super::limits::row_tiles;
-use crate::abi::{ElementType, MAPS, Variant};
+use crate::abi::fp8_block::wide::SET;
+use crate::abi::{ElementType, MAPS, Shares, Variant, WeightOrder};
 use crate::driver::{L2Promotion, OutOfBounds, Swizzle, TensorMapSpec};
 use crate::tensor::Dims;
 
@@ -35,7 +36,7 @@ impl Operands {
     }
 
     /// The activations in up to four boxes, then the weights; `None` where a kernel has no use for one.
-    pub(crate) fn maps(&self, box_rows: [u32; MAPS]) -> [Option<TensorMapSpec>; MAPS] {
+    pub(crate) fn maps(&self, variant: &Variant) -> [Option<TensorMapSpec>; MAPS] {
         let Self { a, b, shape: Shape { rows, experts, n, k } } = *self;
         let map = |address, dims: &[u64], strides: &[u64], box_dims: &[u64]| TensorMapSpec {
             element: ElementType::U8,
@@ -49,11 +50,20 @@ impl Operands {
             out_of_bounds: OutOfBounds::Zero,
         };
         let tokens = |box_rows: u64| map(a, &[k, rows], &[k], &[BOX_BYTES, box_rows]);
-        let weights = |box_rows: u64| {
-            map(b, &[k, n, experts], &[k, k.saturating_mul(n)], &[BOX_BYTES, box_rows, 1])
+        let weights = |box_rows: u64| match variant.weight_order {
+            WeightOrder::Rows => {
+                map(b, &[k, n, experts], &[k, k.saturating_mul(n)], &[BOX_BYTES, box_rows, 1])
+            }
+            // Rows `i`, `t` and `j` of a set, and the sets of all experts.
+            WeightOrder::Sets => {
+                let set = u64::from(SET);
+                let sets = experts.saturating_mul(n) / set;
+                let strides = [1, 8, 2, set].map(|rows| k.saturating_mul(rows));
+                map(b, &[k, 2, 4, 4, sets], &strides, &[BOX_BYTES, 2, 4, 4, box_rows / set])
+            }
         };
         let used = |rows: u32| (rows != 0).then_some(u64::from(rows));
-        let [a, b, c, d, columns] = box_rows.map(used);
+        let [a, b, c, d, columns] = variant.box_rows.map(used);
         let [a, b, c, d] = [a, b, c, d].map(|rows| rows.map(tokens));
         [a, b, c, d, columns.map(weights)]
     }
@@ -83,13 +93,20 @@ impl Shape {
         let row_tiles = rows.div_ceil(most_rows);
         let height = u128::from(rows.div_ceil(row_tiles.max(1)));
         let cluster = u64::from(variant.cluster.max(1));
-        let column_tiles = self.n.div_ceil(columns).next_multiple_of(cluster);
-        let tiles = active.saturating_mul(row_tiles).saturating_mul(column_tiles);
+        let column_tiles = self.n.div_ceil(columns);
+        let side_by_side = |rows: u64| rows.saturating_mul(column_tiles.div_ceil(cluster));
+        let clusters = match variant.shares {
+            Shares::Tokens => side_by_side(row_tiles),
+            Shares::Weights => (row_tiles / cluster)
+                .saturating_mul(column_tiles)
+                .saturating_add(side_by_side(row_tiles % cluster)),
+        };
+        let clusters = active.saturating_mul(clusters);
         let rows = height + u128::from(variant.rows_beside);
         let tile_cost = rows.saturating_mul(u128::from(columns));
         Work {
-            clusters: tiles / cluster,
-            tiles,
+            clusters,
+            tiles: clusters.saturating_mul(cluster),
             tile_cost: tile_cost.saturating_mul(u128::from(self.k)),
         }
     }

@@ -5,7 +5,7 @@ use crate::made_up;
 use crate::ops::{Mxfp8GroupedMm, Mxfp8GroupedQuant};
 
 fn problem() -> Fp8GroupedMm {
-    Fp8GroupedMm { rows: 8192, experts: 32, n: 4096, k: 7168, output: ElementType::Bf16 }
+    Fp8GroupedMm { rows: 4096, experts: 32, n: 4096, k: 7168, output: ElementType::Bf16 }
 }
 
 #[test]
@@ -236,14 +236,12 @@ fn tall_tiles_are_for_up_to_192_rows_an_expert() {
         (32 * 128, 32, flat),
         (32 * 128 + 1, 32, tall),
         (32 * 192, 32, tall),
-        (32 * 192 + 1, 32, flat),
         (8 * 192, 8, tall),
         (256 * 160, 256, tall),
         (48 * 118, 48, flat),
         (48 * 119, 48, tall),
         (48 * 128, 48, tall),
         (47 * 128, 47, flat),
-        (32 * 4096, 32, flat),
         // 32 tall tiles, or 64 others: either is one wave.
         (192, 1, flat),
         (2 * 192, 2, flat),
@@ -265,6 +263,41 @@ fn tall_tiles_are_for_up_to_192_rows_an_expert() {
     let f16 = Fp8GroupedMm { output: ElementType::F16, rows: 32 * 160, ..problem() };
     let f16 = f16.plan(&DeviceInfo::h200()).expect("plan");
     assert_eq!(f16.variant().symbol, "fp8_block_sm90_tall_f16");
+}
+
+/// Hopper's kernel of 128 x 192 serves more than 192 rows an expert where its tiles, which take 1.42 times as long, fill the device.
+#[test]
+fn wide_tiles_are_for_more_than_192_rows_an_expert() {
+    let (flat, wide) = ("fp8_block_sm90_bf16", "fp8_block_sm90_wide_bf16");
+    let of = |n, k| Fp8GroupedMm { n, k, ..problem() };
+    let (gate_up, down, narrow) = (of(4096, 7168), of(7168, 2048), of(2048, 768));
+    for (shape, rows, experts, chosen) in [
+        (gate_up, 32 * 192, 32, "fp8_block_sm90_tall_bf16"),
+        // 1,408 tiles in 11 rounds, others 2,048 in 16.
+        (gate_up, 32 * 192 + 1, 32, wide),
+        (gate_up, 32 * 1024, 32, wide),
+        (down, 32 * 224, 32, wide),
+        (narrow, 128 * 512, 128, wide),
+        (of(3072, 4096), 8 * 256, 8, wide),
+        (of(3072, 4096), 8 * 128, 8, flat),
+        // 3 and 4 rounds; with 300 rows of which every third tile has no partner, 4 and 6.
+        (gate_up, 8 * 256, 8, flat),
+        (gate_up, 8 * 300, 8, wide),
+        // One round of each.
+        (gate_up, 512, 1, flat),
+        // Half of the columns of its second tile would be nobody's.
+        (of(256, 1024), 32 * 1024, 32, flat),
+    ] {
+        let plan = Fp8GroupedMm { rows, experts, ..shape }.plan(&DeviceInfo::h200());
+        let plan = plan.expect("plan");
+        assert_eq!(plan.variant().symbol, chosen, "{rows} rows, {experts} experts, {shape:?}");
+    }
+    let many = Fp8GroupedMm { rows: 32 * 1024, ..problem() };
+    let explained = many.plan(&DeviceInfo::h200()).expect("plan").explain();
+    assert!(explained.contains("128 x 192 x 128"), "{explained}");
+    let f16 = Fp8GroupedMm { output: ElementType::F16, ..many };
+    let f16 = f16.plan(&DeviceInfo::h200()).expect("plan");
+    assert_eq!(f16.variant().symbol, "fp8_block_sm90_wide_f16");
 }
 
 /// The grid is for all tiles that there can be: of an expert with many rows only the last tile is a tall one.

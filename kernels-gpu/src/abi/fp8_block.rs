@@ -46,13 +46,37 @@ pub mod tall {
     pub const SMEM_BYTES: u32 = 229_672;
 }
 
-/// The one parameter of both kernels, passed by value. Pointers are device addresses.
+/// What the kernel for many rows an expert has of its own.
+pub mod wide {
+    use super::{CLUSTER, TILE};
+
+    /// Columns of the output that a tile covers.
+    pub const TILE_COLUMNS: u32 = 192;
+    /// Rows of weights in a set of [`super::super::WeightOrder::Sets`].
+    pub const SET: u32 = 32;
+    /// Rows of all boxes: all tokens of a tile in one, and the half of its weights that a CTA copies for both.
+    pub const BOX_ROWS: [u32; 5] = [0, 0, 0, TILE, TILE_COLUMNS / CLUSTER];
+    /// The kernel is for more rows an expert on average: its tiles of few rows are computed whole, and up to here a tall one
+    /// is enough for most experts.
+    pub const MORE_ROWS_THAN: u32 = super::tall::TILE_TOKENS;
+    /// What a plan adds to a tile's rows, so that it counts as 1.42 others, an eighth less being the due of a kernel made for
+    /// so many rows: measured from 1.37 in few rounds of tiles to 1.45 in many.
+    pub const ROWS_BESIDE: u32 = 8;
+    /// Stages of the shared-memory ring.
+    pub const STAGES: u32 = 5;
+    /// Chunks of the ring of scales.
+    pub const SCALE_STAGES: u32 = 4;
+    /// Dynamic shared memory of a CTA, in bytes.
+    pub const SMEM_BYTES: u32 = 213_416;
+}
+
+/// The one parameter of all its kernels, passed by value. Pointers are device addresses.
 #[repr(C, align(16))]
 #[derive(Clone, Copy, Debug)]
 pub struct Fp8BlockParams {
     /// Activations `[rows, k]` e4m3, boxes of each of [`TOKEN_BOX_ROWS`] x 128 bytes, 128-byte swizzle.
     pub tokens: [TensorMap; 4],
-    /// Weights `[experts, n, k]` e4m3 (rank 3), box of 1 x [`TILE`] x 128 bytes, 128-byte swizzle.
+    /// Weights `[experts, n, k]` e4m3, box of 1 x [`TILE`] x 128 bytes (wide: 96 rows in sets), 128-byte swizzle.
     pub weights: TensorMap,
     /// Activation scales `[rows, k / 128]` f32.
     pub scales_a: u64,

@@ -1,7 +1,7 @@
 //! Contract of the kernels of the lessons (`docs/lessons`): each computes `es_fp8_blockwise_scaled_grouped_mm` to bf16, and
 //! none is shipped.
 
-use super::{Arch, ElementType, Fp8BlockParams, Op, Variant};
+use super::{Arch, ElementType, Fp8BlockParams, Op, Shares, Variant, WeightOrder};
 
 /// Rows, columns and reduction of the largest tile of the lessons, and width of a column block.
 pub const TILE: u32 = 128;
@@ -50,8 +50,10 @@ const fn lesson(
         rows_beside: 0,
         tile: [rows, TILE, TILE],
         box_rows: super::fp8_block::BOX_ROWS,
+        weight_order: WeightOrder::Rows,
         stages,
         cluster: 1,
+        shares: Shares::Tokens,
         threads,
         ctas_per_sm,
         registers: 65_536 / (threads * ctas_per_sm) / 8 * 8,

@@ -23,7 +23,7 @@ pub use mxfp8_gemm::Mxfp8GemmParams;
 pub use mxfp8_quant::{Mxfp8QuantParams, ScaleRule};
 pub use tensor_map::{MAPS, TensorMap};
 pub use tensor_probe::{ProbeStep, TensorProbeParams};
-pub use variant::{Arch, ElementType, Op, VARIANTS, Variant};
+pub use variant::{Arch, ElementType, Op, Shares, VARIANTS, Variant, WeightOrder};
 
 /// Version of this contract. It is stamped into every PTX module as the global `EXPERT_GEMM_ABI`,
 /// and the host refuses a module that carries another one.

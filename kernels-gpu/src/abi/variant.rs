@@ -106,6 +106,25 @@ impl ElementType {
     }
 }
 
+/// In which order the tensor map of the weights hands out their rows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum WeightOrder {
+    /// As they lie in memory.
+    Rows,
+    /// In sets of 32 rows, the 4 x 4 pairs of each transposed: row `8 t + 2 j + i` of a set comes as its row
+    /// `8 j + 2 t + i`, with `t` and `j` below 4 and `i` below 2.
+    Sets,
+}
+
+/// Which operand the CTAs of a cluster share.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Shares {
+    /// Their tiles are neighbours along the columns.
+    Tokens,
+    /// Their tiles stand one above the other; of an odd number of row blocks, the last one's are neighbours along the columns.
+    Weights,
+}
+
 /// One kernel: a symbol in a PTX module, with everything a launch must know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Variant {
@@ -134,10 +153,14 @@ pub struct Variant {
     pub tile: [u32; 3],
     /// Rows of the boxes of the tensor maps: activations in up to four boxes, then weights. 0 for none.
     pub box_rows: [u32; MAPS],
+    /// Order of the rows of weights in their boxes.
+    pub weight_order: WeightOrder,
     /// Stages of the shared-memory ring.
     pub stages: u32,
     /// CTAs of a cluster (`.reqnctapercluster` of the entry); a grid is a multiple of it.
     pub cluster: u32,
+    /// What its CTAs share.
+    pub shares: Shares,
     /// Threads of a CTA; also the `.maxntid` of the entry.
     pub threads: u32,
     /// CTAs that a multiprocessor holds at once; also the `.minnctapersm` of the entry.
@@ -163,8 +186,10 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
         rows_beside: 0,
         tile: [fp8_block::TILE, fp8_block::TILE, fp8_block::TILE_K],
         box_rows: fp8_block::BOX_ROWS,
+        weight_order: WeightOrder::Rows,
         stages: fp8_block::STAGES,
         cluster: fp8_block::CLUSTER,
+        shares: Shares::Tokens,
         threads: fp8_block::THREADS,
         ctas_per_sm: 1,
         registers: 168,
@@ -187,6 +212,22 @@ const fn fp8_block_sm90_tall(symbol: &'static str, output: ElementType) -> Varia
     }
 }
 
+const fn fp8_block_sm90_wide(symbol: &'static str, output: ElementType) -> Variant {
+    use fp8_block::wide;
+    Variant {
+        module: "fp8_block_sm90_wide",
+        more_rows_than: wide::MORE_ROWS_THAN,
+        tile: [fp8_block::TILE, wide::TILE_COLUMNS, fp8_block::TILE_K],
+        box_rows: wide::BOX_ROWS,
+        rows_beside: wide::ROWS_BESIDE,
+        weight_order: WeightOrder::Sets,
+        shares: Shares::Weights,
+        stages: wide::STAGES,
+        smem_bytes: wide::SMEM_BYTES,
+        ..fp8_block_sm90(symbol, output)
+    }
+}
+
 const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
     use mxfp8_gemm::{Mxfp8GemmParams, TILE_K};
     use mxfp8_gemm_sm90::{
@@ -204,8 +245,10 @@ const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
         rows_beside: ROWS_BESIDE,
         tile: [TILE_TOKENS, TILE_COLUMNS, TILE_K],
         box_rows: [0, 0, 0, 0, TILE_COLUMNS],
+        weight_order: WeightOrder::Rows,
         stages: STAGES,
         cluster: 1,
+        shares: Shares::Tokens,
         threads: THREADS,
         ctas_per_sm: 1,
         registers: 128,
@@ -241,8 +284,10 @@ const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant 
         rows_beside: 0,
         tile: [MAX_TOKENS, TILE_N, TILE_K],
         box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, 0, 0, TILE_N],
+        weight_order: WeightOrder::Rows,
         stages: STAGES,
         cluster: CLUSTER,
+        shares: Shares::Tokens,
         threads: THREADS,
         ctas_per_sm: 1,
         registers: 64,
@@ -264,6 +309,7 @@ const fn mxfp8_gemm_sm100_pair(symbol: &'static str, output: ElementType) -> Var
         box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, 0, 0, mxfp8_gemm::TILE_N],
         stages: STAGES,
         cluster: CLUSTER,
+        shares: Shares::Tokens,
         threads: THREADS,
         smem_bytes: SMEM_BYTES,
         ..mxfp8_gemm_sm100(symbol, output)
@@ -288,8 +334,10 @@ const fn mxfp8_quant(
         rows_beside: 0,
         tile: [scale_atoms::ROWS, 1, mxfp8_quant::TILE_K],
         box_rows: [0; MAPS],
+        weight_order: WeightOrder::Rows,
         stages: 1,
         cluster: 1,
+        shares: Shares::Tokens,
         threads: mxfp8_quant::THREADS,
         ctas_per_sm: mxfp8_quant::CTAS_PER_SM,
         registers: 48,
@@ -311,8 +359,10 @@ const BULK_READ_SM90: Variant = Variant {
     rows_beside: 0,
     tile: [bulk_read::CHUNK_BYTES, 1, 1],
     box_rows: [0; MAPS],
+    weight_order: WeightOrder::Rows,
     stages: bulk_read::STAGES,
     cluster: 1,
+    shares: Shares::Tokens,
     threads: bulk_read::THREADS,
     ctas_per_sm: 1,
     registers: 40,
@@ -331,11 +381,13 @@ const fn tensor_probe_sm100(symbol: &'static str, cluster: u32) -> Variant {
         output: ElementType::U32,
         tile: [tensor_probe::LANES, tensor_probe::COLUMNS, 1],
         box_rows: [0; MAPS],
+        weight_order: WeightOrder::Rows,
         stages: 1,
         more_rows_than: 0,
         up_to_rows: u32::MAX,
         rows_beside: 0,
         cluster,
+        shares: Shares::Tokens,
         threads: tensor_probe::THREADS,
         ctas_per_sm: 1,
         registers: 96,
@@ -350,6 +402,8 @@ pub const VARIANTS: &[Variant] = &[
     fp8_block_sm90("fp8_block_sm90_f16", ElementType::F16),
     fp8_block_sm90_tall("fp8_block_sm90_tall_bf16", ElementType::Bf16),
     fp8_block_sm90_tall("fp8_block_sm90_tall_f16", ElementType::F16),
+    fp8_block_sm90_wide("fp8_block_sm90_wide_bf16", ElementType::Bf16),
+    fp8_block_sm90_wide("fp8_block_sm90_wide_f16", ElementType::F16),
     mxfp8_gemm_sm90("mxfp8_gemm_sm90_bf16", ElementType::Bf16),
     mxfp8_gemm_sm90("mxfp8_gemm_sm90_f16", ElementType::F16),
     mxfp8_gemm_sm90_few("mxfp8_gemm_sm90_few_bf16", ElementType::Bf16),

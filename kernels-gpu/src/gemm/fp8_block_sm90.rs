@@ -64,16 +64,19 @@ mod math;
 mod rows;
 mod store;
 mod tall;
+mod wide;
 
 use self::ahead::Ahead;
 use crate::abi::fp8_block::{
     self, CLUSTER, SCALE_CHUNK, THREADS, TILE, TILE_K, TOKEN_BOX_ROWS, tall as tall_tiles,
+    wide as wide_tiles,
 };
 use crate::abi::{Fp8BlockParams, Problem, SCALE_BLOCK};
 use crate::ptx::tma::{self, MapAddress};
 use crate::ptx::{Smem, ldst, mbarrier, sreg, sync, warp};
 use crate::tile::fragment;
 use crate::tile::output::Output;
+use crate::tile::pair_schedule;
 use crate::tile::scale_chunk::ROW_BYTES as CHUNK_BYTES;
 use crate::tile::schedule::{self, GroupTables};
 use crate::tile::token_boxes::{TokenMaps, token_span};
@@ -85,14 +88,31 @@ const _: () = assert!(TILE == CLUSTER * TOKEN_BOX_ROWS[3] && SWAP_ROWS == TOKEN_
 
 /// Whether this is `fp8_block_sm90_tall`: an expert's last tile takes up to 64 rows more.
 const TALL: bool = cfg!(gpu_module = "fp8_block_sm90_tall");
+/// Whether this is `fp8_block_sm90_wide`: all tiles have 192 columns.
+const WIDE: bool = cfg!(gpu_module = "fp8_block_sm90_wide");
 /// Rows of a tile at most.
 const TILE_TOKENS: u32 = if TALL { tall_tiles::TILE_TOKENS } else { TILE };
+/// Columns of a tile.
+const TILE_COLUMNS: u32 = if WIDE { wide_tiles::TILE_COLUMNS } else { TILE };
 /// Slots of the ring of tiles.
-const STAGES: u32 = if TALL { tall_tiles::STAGES } else { fp8_block::STAGES };
+const STAGES: u32 = of_kernel([fp8_block::STAGES, tall_tiles::STAGES, wide_tiles::STAGES]);
 /// Chunks of the ring of scales.
-const SCALE_STAGES: u32 = if TALL { tall_tiles::SCALE_STAGES } else { fp8_block::SCALE_STAGES };
+const SCALE_STAGES: u32 =
+    of_kernel([fp8_block::SCALE_STAGES, tall_tiles::SCALE_STAGES, wide_tiles::SCALE_STAGES]);
 /// Dynamic shared memory of a CTA.
-const SMEM_BYTES: u32 = if TALL { tall_tiles::SMEM_BYTES } else { fp8_block::SMEM_BYTES };
+const SMEM_BYTES: u32 =
+    of_kernel([fp8_block::SMEM_BYTES, tall_tiles::SMEM_BYTES, wide_tiles::SMEM_BYTES]);
+
+/// What this kernel has of a number that each of the three has its own of.
+const fn of_kernel([flat, tall, wide]: [u32; 3]) -> u32 {
+    if TALL {
+        tall
+    } else if WIDE {
+        wide
+    } else {
+        flat
+    }
+}
 
 /// Threads of a warpgroup.
 const WARPGROUP: u32 = 128;
@@ -116,8 +136,12 @@ const SWAP_ROWS: u32 = 64;
 
 /// Bytes of one operand in a slot: 128 rows of 128 bytes.
 const OPERAND_BYTES: u32 = TILE * TILE_K;
-/// Bytes that one slot holds of the weights, and at most of the tokens.
-const SLOT_BYTES: u32 = OPERAND_BYTES + TILE_TOKENS * TILE_K;
+/// Bytes that one slot holds of the weights.
+const WEIGHT_BYTES: u32 = TILE_COLUMNS * TILE_K;
+/// The same, and at most of the tokens.
+const SLOT_BYTES: u32 = WEIGHT_BYTES + TILE_TOKENS * TILE_K;
+/// Blocks of weights, of one scale each, that a tile meets at most.
+const SCALES_OF_WEIGHTS: u32 = TILE_COLUMNS.div_ceil(SCALE_BLOCK);
 /// Bytes between rows of a warp's staging buffer: 64 outputs and 16 bytes that spread rows over banks.
 const STAGING_PITCH: u32 = 64 * 2 + 16;
 /// Bytes of a warp's staging buffer: its 16 rows of half a tile, or 64 tokens x 16 columns.
@@ -130,8 +154,8 @@ const _: () = assert!(SWAP_ROWS * SWAPPED_PITCH <= STAGING_BYTES);
 const SLOTS: u32 = 0;
 const SCALES_A: u32 = SLOTS + STAGES * SLOT_BYTES;
 const SCALES_B: u32 = SCALES_A + SCALE_STAGES * TILE_TOKENS * CHUNK_BYTES;
-const STAGING: u32 = SCALES_B + SCALE_STAGES * CHUNK_BYTES;
-const WORK: u32 = STAGING + MATH_WARPS * STAGING_BYTES;
+const STAGING: u32 = SCALES_B + SCALE_STAGES * SCALES_OF_WEIGHTS * CHUNK_BYTES;
+const WORK: u32 = STAGING + if WIDE { 0 } else { MATH_WARPS * STAGING_BYTES };
 const TILE_FULL: u32 = WORK + work::DEPTH * work::SLOT_BYTES;
 const TILE_FREE: u32 = TILE_FULL + STAGES * 8;
 const SCALES_FULL: u32 = TILE_FREE + STAGES * 8;
@@ -182,7 +206,7 @@ impl Args {
         }
     }
 
-    /// Number of column blocks of the output.
+    /// Number of column blocks of the output, of one scale each.
     #[inline(always)]
     fn col_blocks(&self) -> u32 {
         self.tables.problem.n / TILE
@@ -200,7 +224,7 @@ impl Shared {
     }
     #[inline(always)]
     fn tokens(self, slot: u32) -> Smem {
-        self.0.at(SLOTS + slot * SLOT_BYTES + OPERAND_BYTES)
+        self.0.at(SLOTS + slot * SLOT_BYTES + WEIGHT_BYTES)
     }
     #[inline(always)]
     fn scales_a(self, chunk: u32) -> Smem {
@@ -208,7 +232,7 @@ impl Shared {
     }
     #[inline(always)]
     fn scales_b(self, chunk: u32) -> Smem {
-        self.0.at(SCALES_B + chunk * CHUNK_BYTES)
+        self.0.at(SCALES_B + chunk * SCALES_OF_WEIGHTS * CHUNK_BYTES)
     }
     #[inline(always)]
     fn staging(self, math_warp: u32) -> Smem {
@@ -260,9 +284,13 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
         let warp = warp::broadcast(thread / 32, 0);
         let lane = thread % 32;
         if warp == LOADING_WARP && warp::elect() {
-            Ahead::guess(args).start(args, smem);
-            for span in TOKEN_BOX_ROWS {
-                tma::prefetch_map(args.tokens.in_boxes_of(span));
+            if WIDE {
+                wide::prefetch_maps(args);
+            } else {
+                Ahead::guess(args).start(args, smem);
+                for span in TOKEN_BOX_ROWS {
+                    tma::prefetch_map(args.tokens.in_boxes_of(span));
+                }
             }
             init_barriers(smem);
         }
@@ -274,11 +302,20 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
         } else {
             warp::lower_registers::<SERVICE_REGISTERS>();
             match warp - MATH_WARPS {
+                0 if WIDE => wide::copy_tiles(args, smem, lane),
                 0 => load::tiles(args, smem, lane),
                 1 => load::scales(args, smem, lane),
                 2 => {
                     let mut outbox = Outbox::new(smem.board());
-                    schedule::post_tiles::<TILE, CLUSTER, TALL>(&args.tables, &mut outbox, lane);
+                    if WIDE {
+                        pair_schedule::post_tiles(&args.tables, &mut outbox, lane);
+                    } else {
+                        schedule::post_tiles::<TILE, CLUSTER, TALL>(
+                            &args.tables,
+                            &mut outbox,
+                            lane,
+                        );
+                    }
                 }
                 _ => {
                     if args.status != 0 {

@@ -1,6 +1,10 @@
 //! Matrix multiplications, one file per kernel.
 
-#[cfg(any(gpu_module = "fp8_block_sm90", gpu_module = "fp8_block_sm90_tall"))]
+#[cfg(any(
+    gpu_module = "fp8_block_sm90",
+    gpu_module = "fp8_block_sm90_tall",
+    gpu_module = "fp8_block_sm90_wide"
+))]
 pub(crate) mod fp8_block_sm90;
 #[cfg(gpu_module = "mxfp8_gemm_sm100")]
 pub(crate) mod mxfp8_gemm_sm100;

@@ -60,6 +60,42 @@ pub(crate) unsafe fn load_3d(target: Smem, map: MapAddress, [x, y, z]: [u32; 3],
     }
 }
 
+/// Executed by: one thread. As [`load_3d`], of a tensor of five dimensions.
+#[inline(always)]
+pub(crate) unsafe fn load_5d(target: Smem, map: MapAddress, corner: [u32; 5], barrier: Smem) {
+    let [x, y, z, v, w] = corner;
+    // SAFETY: the box fits `target`, and `barrier` expects its bytes, by contract.
+    unsafe {
+        asm!(
+            "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [{target}], [{map}, {{{x}, {y}, {z}, {v}, {w}}}], [{barrier}];",
+            target = in(reg32) target.0, map = in(reg64) map.0, x = in(reg32) x, y = in(reg32) y,
+            z = in(reg32) z, v = in(reg32) v, w = in(reg32) w, barrier = in(reg32) barrier.0,
+            options(nostack)
+        );
+    }
+}
+
+/// Executed by: one thread. As [`load_5d`], to the CTAs of [`load_2d_multicast`].
+#[inline(always)]
+pub(crate) unsafe fn load_5d_multicast(
+    target: Smem,
+    map: MapAddress,
+    corner: [u32; 5],
+    barrier: Smem,
+    ctas: u16,
+) {
+    let [x, y, z, v, w] = corner;
+    // SAFETY: the box fits `target`, and every `barrier` expects its bytes, by contract.
+    unsafe {
+        asm!(
+            "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [{target}], [{map}, {{{x}, {y}, {z}, {v}, {w}}}], [{barrier}], {ctas};",
+            target = in(reg32) target.0, map = in(reg64) map.0, x = in(reg32) x, y = in(reg32) y,
+            z = in(reg32) z, v = in(reg32) v, w = in(reg32) w, barrier = in(reg32) barrier.0,
+            ctas = in(reg16) ctas, options(nostack)
+        );
+    }
+}
+
 /// What a copy asks of the second-level cache, made by [`evict_first`].
 #[derive(Clone, Copy)]
 pub(crate) struct CachePolicy(u64);

@@ -16,6 +16,8 @@ pub(crate) mod e4m3_half;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod output;
 #[cfg(target_arch = "nvptx64")]
+pub(crate) mod pair_schedule;
+#[cfg(target_arch = "nvptx64")]
 pub(crate) mod promote;
 #[cfg(target_arch = "nvptx64")]
 pub(crate) mod scale_chunk;

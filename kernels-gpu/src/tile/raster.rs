@@ -32,6 +32,16 @@ pub const fn row_blocks<const TILE: u32, const TALL: bool>(rows: u32, takes_more
 /// `index` is below `row_blocks * col_blocks`, and neither count is 0.
 #[inline(always)]
 pub const fn tile(index: u32, row_blocks: u32, col_blocks: u32) -> (u32, u32) {
+    tile_in_panels::<PANEL>(index, row_blocks, col_blocks)
+}
+
+/// The same with panels of another height.
+#[inline(always)]
+pub const fn tile_in_panels<const PANEL: u32>(
+    index: u32,
+    row_blocks: u32,
+    col_blocks: u32,
+) -> (u32, u32) {
     let panels = blocks(row_blocks, PANEL);
     let height = quotient(row_blocks + panels - 1, panels);
     let panel_tiles = height * col_blocks;

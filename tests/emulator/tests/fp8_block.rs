@@ -7,10 +7,10 @@ mod common;
 
 use common::{Emulated, check, small, timings};
 use expert_gemm::{DeviceInfo, ElementType};
+use expert_gemm_tests::fp8_kernel::{Fp8Kernel, edges, made_for};
 use expert_gemm_tests::gpu::{say, shape};
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing};
-use expert_gemm_tests::tall::{self, made_tall};
 use ptx_emulator::{Stats, Timing};
 use rayon::prelude::*;
 use std::time::Instant;
@@ -79,7 +79,7 @@ fn every_edge_of_the_row_count() {
         .map(|rows| {
             let output = if rows % 2 == 0 { ElementType::Bf16 } else { ElementType::F16 };
             let seed = u64::from(rows);
-            // With two experts without rows, 255 or 257 rows are too few on average for the kernel of tall tiles.
+            // With two experts without rows, 255 or 257 rows are too few on average for another kernel.
             let spec = Spec { output, experts: 4, k: 256, seed, ..Spec::PLAIN };
             let routing = Routing { rows: rows + 3, ..Routing::packed(vec![rows, 1, 0, 0]) };
             let problem = HostProblem::new(spec, routing);
@@ -120,24 +120,34 @@ fn many_experts() {
     check_all("many experts", &problems);
 }
 
-/// The kernel of tall tiles: small problems, every edge of the row count, one and several tiles of an expert, any depth.
-#[test]
-fn tall_tiles() {
+/// A kernel that a plan would not choose for them: small problems, and every edge; one and several tiles of an expert, any depth.
+fn check_kernel(name: &str, kernel: Fp8Kernel, first_seed: u64) {
     let device = |seed| DeviceInfo { sm_count: multiprocessors(seed), ..DeviceInfo::h200() };
+    let count = number("EXPERT_GEMM_PROBLEMS").unwrap_or(520) / 4;
     let seeds: Vec<u64> = match number("EXPERT_GEMM_SEED") {
         Some(seed) => vec![seed],
-        None => (1000..1000 + number("EXPERT_GEMM_PROBLEMS").unwrap_or(520) / 4).collect(),
+        None => (first_seed..first_seed + count).collect(),
     };
     let mut problems: Vec<_> = seeds
         .into_iter()
         .map(|seed| {
             let spec = small(seed);
             let in_front = (seed / 2).is_multiple_of(2);
-            (seed, made_tall(spec, spec.build().routing, in_front, &device(seed)))
+            (seed, made_for(kernel, spec, spec.build().routing, in_front, &device(seed)))
         })
         .collect();
-    problems.extend(tall::edges(device).into_iter().map(|p| (p.spec.seed, p)));
-    check_all("tall tiles", &problems);
+    problems.extend(edges(kernel, device).into_iter().map(|p| (p.spec.seed, p)));
+    check_all(name, &problems);
+}
+
+#[test]
+fn tall_tiles() {
+    check_kernel("tall tiles", Fp8Kernel::Tall, 1000);
+}
+
+#[test]
+fn wide_tiles() {
+    check_kernel("wide tiles", Fp8Kernel::Wide, 1500);
 }
 
 /// An expert with 8 MiB of weights and a tall tile behind a whole one: 300 rows are computed as 320.
@@ -145,7 +155,7 @@ fn tall_tiles() {
 fn tall_tiles_in_step() {
     let spec = Spec { n: 8192, k: 1024, seed: 801, ..Spec::PLAIN };
     let device = DeviceInfo { sm_count: 2, ..DeviceInfo::h200() };
-    let problem = made_tall(spec, Routing::packed(vec![300]), true, &device);
+    let problem = made_for(Fp8Kernel::Tall, spec, Routing::packed(vec![300]), true, &device);
     let emulated = Emulated::timed(Timing::Random(801), 2);
     if let Err(complaint) = check(&emulated, &problem) {
         panic!("{complaint}");

@@ -5,10 +5,10 @@ mod common;
 
 use common::{Emulated, judge, small, timings};
 use expert_gemm::{DeviceInfo, GroupStatus};
+use expert_gemm_tests::fp8_kernel::{Fp8Kernel, made_for};
 use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::problem::Spec;
 use expert_gemm_tests::rng::Rng;
-use expert_gemm_tests::tall::made_tall;
 use ptx_emulator::Options;
 use ptx_emulator::exact::ExactProblem;
 use rayon::prelude::*;
@@ -20,15 +20,14 @@ const TABLES: u64 = 6;
 fn run(seed: u64) -> Result<GroupStatus, String> {
     let rng = &mut Rng::stream(seed, 13);
     let spec = Spec { experts: rng.between(2, 10) as usize, ..small(seed) };
-    let mut problem = Spec { n: spec.n.min(256), k: spec.k.min(256), ..spec }.build();
-    if seed.is_multiple_of(3) {
-        let four = DeviceInfo { sm_count: 4, ..DeviceInfo::h200() };
-        let in_front = (seed / 2).is_multiple_of(2);
-        problem = made_tall(problem.spec, problem.routing, in_front, &four);
-    }
+    let spec = Spec { n: spec.n.min(256), k: spec.k.min(256), ..spec };
+    let four = DeviceInfo { sm_count: 4, ..DeviceInfo::h200() };
+    let kernel = Fp8Kernel::ALL[seed as usize % 3];
+    let in_front = (seed / 2).is_multiple_of(2);
+    let problem = made_for(kernel, spec, spec.build().routing, in_front, &four);
     let mut seen = GroupStatus::OK;
     let [early, late, random] = timings(seed);
-    // Every third problem is a tall one, so these take all timings as well.
+    // Every third problem is of one kernel, so each kernel takes all timings.
     let timing = [early, late, random][seed as usize / 3 % 3];
     // Groups that overlap are written twice; the contract allows either.
     let options = Options { timing, sm_count: 4, check_cross_cluster: false, ..Options::default() };

@@ -4,6 +4,7 @@ use crate::bench::Bench;
 use crate::fact::{Evidence, Fact, Standing};
 use expert_gemm::{DeviceInfo, Mxfp8GroupedMm, Result};
 use expert_gemm_kernels::abi::{Arch, ElementType, ScaleRule};
+use expert_gemm_tests::fp8_kernel::{Fp8Kernel, made_for};
 use expert_gemm_tests::gpu::{DeviceProblem, UNTOUCHED};
 use expert_gemm_tests::guarded::Around;
 use expert_gemm_tests::mx::gemm_device::{DeviceMx, shape};
@@ -16,7 +17,6 @@ use expert_gemm_tests::mx::routing::MxRouting;
 use expert_gemm_tests::mx::scale_values::ScaleValues;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{Layout, Routing, Skew};
-use expert_gemm_tests::tall::made_tall;
 use expert_gemm_tests::values::Values;
 use expert_gemm_tests::wgmma_model;
 use std::fmt::Display;
@@ -25,7 +25,7 @@ const BOTH: &[Arch] = &[Arch::Sm90a, Arch::Sm100f];
 const TYPES: [ElementType; 2] = [ElementType::Bf16, ElementType::F16];
 
 /// All of them.
-pub const FACTS: [Fact; 13] = [
+pub const FACTS: [Fact; 14] = [
     Fact {
         id: "quantise-bf16",
         claim: "every bf16 number is quantised as the closed form says, by every scale rule",
@@ -130,7 +130,15 @@ pub const FACTS: [Fact; 13] = [
         relied_on: "kernels-gpu/src/gemm/fp8_block_sm90/tall.rs",
         standing: Standing::Assumed,
         families: &[Arch::Sm90a],
-        ask: tall_fp8,
+        ask: |bench| fp8_of(bench, Fp8Kernel::Tall),
+    },
+    Fact {
+        id: "fp8-wide-tiles",
+        claim: "the FP8 product for more than 192 rows an expert equals the model, row blocks in pairs or one alone",
+        relied_on: "kernels-gpu/src/gemm/fp8_block_sm90/wide.rs",
+        standing: Standing::Assumed,
+        families: &[Arch::Sm90a],
+        ask: |bench| fp8_of(bench, Fp8Kernel::Wide),
     },
 ];
 
@@ -341,14 +349,14 @@ fn seeded_fp8(bench: &Bench) -> Result<Evidence> {
     Ok(runs.evidence())
 }
 
-fn tall_fp8(bench: &Bench) -> Result<Evidence> {
+fn fp8_of(bench: &Bench, kernel: Fp8Kernel) -> Result<Evidence> {
     let mut runs = Runs::default();
     for (seed, output) in (0..).zip(TYPES) {
         for counts in [&[129, 192][..], &[150, 40, 161], &[300, 257, 0, 320]] {
             let spec = Spec { output, k: 640, seed, ..Spec::PLAIN };
             let routing = Routing::packed(counts.to_vec());
             let in_front = counts.len() % 2 == 0;
-            let problem = made_tall(spec, routing, in_front, bench.device.info());
+            let problem = made_for(kernel, spec, routing, in_front, bench.device.info());
             add_fp8(&mut runs, bench, &problem)?;
         }
     }

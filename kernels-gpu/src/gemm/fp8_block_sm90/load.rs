@@ -64,7 +64,13 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
         work = next;
         there = 0;
     }
-    // No CTA leaves while the other one may copy into it or arrive on its barriers: both have left every slot.
+    leave(smem, ring);
+}
+
+/// Executed by: the warp of the tensor copies, behind its last tile. No CTA leaves while the other one may copy into it or
+/// arrive on its barriers: it waits until both have left every slot.
+#[inline(always)]
+pub(super) fn leave(smem: Shared, mut ring: Ring<STAGES>) {
     for _ in 0..STAGES {
         // SAFETY: the barrier is initialised; a slot that was never filled counts as left.
         unsafe { mbarrier::wait(smem.tile_free(ring.slot()), ring.free_parity()) }
@@ -137,7 +143,7 @@ impl Tokens {
 }
 
 /// Executed by: the warp of the scale copies. Lane `l` copies rows `l`, `l + 32`, ... of the tile, and the
-/// first lane the scales of the weights too.
+/// first lanes the scales of the weights too, each those of a block.
 #[inline(always)]
 pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
     let mut inbox = Inbox::new(smem.board());
@@ -152,8 +158,8 @@ pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
         let span = span_of(work.rows);
         let (_, expert) = work.alone();
         let mut source_a = args.scales_a + u64::from(work.row + lane) * copy.row_bytes;
-        let weight_block =
-            u64::from(expert) * u64::from(args.col_blocks()) + u64::from(work.col_block);
+        let block = if WIDE { wide::scale_block(args, work, lane) } else { work.col_block };
+        let weight_block = u64::from(expert) * u64::from(args.col_blocks()) + u64::from(block);
         let mut source_b = args.scales_b + weight_block * copy.row_bytes;
         let mut kb = 0;
         while kb < args.k_blocks {
@@ -163,8 +169,8 @@ pub(super) unsafe fn scales(args: &Args, smem: Shared, lane: u32) {
             unsafe {
                 mbarrier::wait(smem.scales_free(chunk), ring.free_parity());
                 copy.rows(smem.scales_a(chunk), source_a, lane, [work.stored_rows, span], words);
-                if lane == 0 {
-                    copy.row(smem.scales_b(chunk), source_b, words);
+                if lane < SCALES_OF_WEIGHTS {
+                    copy.row(smem.scales_b(chunk).at(lane * CHUNK_BYTES), source_b, words);
                 }
                 cp_async::wait_all();
                 mbarrier::arrive(smem.scales_full(chunk));

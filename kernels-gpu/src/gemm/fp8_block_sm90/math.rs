@@ -26,6 +26,13 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
         unsafe {
             math.look_ahead();
             let Some(work) = math.next.take() else { break };
+            if WIDE {
+                if work.rows == 0 {
+                    break;
+                }
+                math.wide_tile::<O>(work);
+                continue;
+            }
             if span_of(work.rows) != TILE {
                 // No form but the one for many rows carries sums along: so none has to find registers for them.
                 math.store_done::<O>(&mut done);
@@ -89,7 +96,7 @@ impl Math<'_> {
         let here = slot * (SLOT_BYTES / descriptor::UNIT);
         [
             descriptor::moved_on(first, here + weights / descriptor::UNIT),
-            descriptor::moved_on(first, here + (OPERAND_BYTES + tokens) / descriptor::UNIT),
+            descriptor::moved_on(first, here + (WEIGHT_BYTES + tokens) / descriptor::UNIT),
         ]
     }
 

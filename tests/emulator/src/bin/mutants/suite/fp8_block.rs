@@ -3,11 +3,11 @@
 use super::{Launch as AnyLaunch, first_complaint, hostile};
 use expert_gemm::abi::Variant;
 use expert_gemm::{Device, DeviceInfo};
+use expert_gemm_tests::fp8_kernel::{Fp8Kernel, made_for};
 use expert_gemm_tests::gpu::{UNTOUCHED, shape};
 use expert_gemm_tests::judge::Judged;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{Layout, Routing, Skew, Tables};
-use expert_gemm_tests::tall::made_tall;
 use ptx_emulator::exact::ExactProblem;
 
 type Launch = AnyLaunch<HostProblem, Tables>;
@@ -15,7 +15,11 @@ type Launch = AnyLaunch<HostProblem, Tables>;
 /// Runs the suite.
 pub(super) fn complaint(kernel: &'static Variant) -> Option<String> {
     let make = Make { kernel };
-    let of_this_kernel = if kernel.more_rows_than > 0 { tall } else { guessed };
+    let of_this_kernel = match make.kernel() {
+        Fp8Kernel::Flat => guessed,
+        Fp8Kernel::Tall => tall,
+        Fp8Kernel::Wide => paired,
+    };
     let groups = LAUNCHES.into_iter().chain([of_this_kernel]);
     let launches = groups.flat_map(|group| group(make));
     first_complaint(kernel, launches, check)
@@ -36,13 +40,14 @@ struct Make {
 }
 
 impl Make {
+    fn kernel(self) -> Fp8Kernel {
+        Fp8Kernel::of_module(self.kernel.module).expect("an FP8 kernel")
+    }
+
     fn launch(self, spec: Spec, routing: Routing, sm_count: u32) -> Launch {
         let device = DeviceInfo { sm_count, ..DeviceInfo::h200() };
         let spec = Spec { output: self.kernel.output, ..spec };
-        let problem = match self.kernel.more_rows_than {
-            0 => HostProblem::new(spec, routing),
-            _ => made_tall(spec, routing, true, &device),
-        };
+        let problem = made_for(self.kernel(), spec, routing, true, &device);
         let plan = shape(&problem).plan(&device).expect("plan");
         assert_eq!(plan.variant().symbol, self.kernel.symbol, "{problem}");
         let tables = problem.tables();
@@ -95,6 +100,21 @@ fn tall(make: Make) -> Vec<Launch> {
     ];
     launches
         .extend([640, 768, 896, 1024].map(|k| make.packed(spec(2, 128, k, 53), &[131, 188], 2)));
+    launches
+}
+
+/// Wide tiles: row blocks in pairs and without a partner, in even and odd numbers of column blocks, the last of which is whole, or
+/// ends after 64 or 128 columns; of one to eight blocks, and more of them than there are slots of every ring.
+fn paired(make: Make) -> Vec<Launch> {
+    let mut launches = vec![
+        make.packed(spec(3, 384, 256, 60), &[257, 1, 129], 2),
+        make.packed(spec(2, 640, 512, 61), &[300, 66], 4),
+        make.packed(spec(2, 768, 256, 62), &[250, 400], 4),
+        make.packed(spec(2, 128, 384, 63), &[513, 140], 2),
+        make.packed(spec(12, 384, 384, 64), &[130; 12], 2),
+    ];
+    launches
+        .extend([640, 768, 896, 1024].map(|k| make.packed(spec(2, 384, k, 65), &[131, 188], 2)));
     launches
 }
 
