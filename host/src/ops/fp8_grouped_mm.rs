@@ -3,7 +3,7 @@
 use super::gemm::{Operands, Shape};
 use super::{Operation, Parameter, Work, checked_tensors, limits};
 use crate::abi::{
-    ElementType, Fp8BlockParams, MAPS, Op, SCALE_BLOCK, TensorMap, Variant, fp8_block,
+    ElementType, Fp8BlockParams, MAPS, Op, SCALE_BLOCK, Shares, TensorMap, Variant, fp8_block,
 };
 use crate::device::DeviceInfo;
 use crate::error::Result;
@@ -209,8 +209,10 @@ impl Operation for Fp8GroupedMm {
         let more = if is_near && is_long && !has_room { average.isqrt() } else { 0 };
         let rows = self.rows.saturating_add(self.experts.saturating_mul(more));
         let work = Self { rows, ..*self }.shape().even_work(variant);
+        let is_alone = variant.shares == Shares::Weights && average <= fp8_block::TILE.into();
+        let alone = if is_alone { fp8_block::wide::ROWS_BESIDE_ALONE } else { 0 };
         // A tile of more than 64 rows takes as long as a whole one.
-        let rows = u128::from(variant.tile[0]) + u128::from(variant.rows_beside);
+        let rows = u128::from(variant.tile[0]) + u128::from(variant.rows_beside + alone);
         let tile_cost = rows * u128::from(variant.tile[1]) * u128::from(self.k);
         Work { tile_cost, ..work }
     }

@@ -265,28 +265,35 @@ fn tall_tiles_are_for_up_to_192_rows_an_expert() {
     assert_eq!(f16.variant().symbol, "fp8_block_sm90_tall_f16");
 }
 
-/// Hopper's kernel of 128 x 192 serves more than 192 rows an expert where its tiles, which take 1.42 times as long, fill the device.
+/// Hopper's kernel of 128 x 192 serves where its tiles, which take 1.42 times as long, or 1.54 without a partner, fill the device;
+/// for up to 192 rows an expert that is in few rounds of tiles.
 #[test]
-fn wide_tiles_are_for_more_than_192_rows_an_expert() {
-    let (flat, wide) = ("fp8_block_sm90_bf16", "fp8_block_sm90_wide_bf16");
+fn wide_tiles_are_for_many_rows_or_few_rounds() {
+    let [flat, tall, wide] =
+        ["fp8_block_sm90_bf16", "fp8_block_sm90_tall_bf16", "fp8_block_sm90_wide_bf16"];
     let of = |n, k| Fp8GroupedMm { n, k, ..problem() };
     let (gate_up, down, narrow) = (of(4096, 7168), of(7168, 2048), of(2048, 768));
     for (shape, rows, experts, chosen) in [
-        (gate_up, 32 * 192, 32, "fp8_block_sm90_tall_bf16"),
+        (gate_up, 32 * 192, 32, tall),
         // 1,408 tiles in 11 rounds, others 2,048 in 16.
         (gate_up, 32 * 192 + 1, 32, wide),
         (gate_up, 32 * 1024, 32, wide),
         (down, 32 * 224, 32, wide),
         (narrow, 128 * 512, 128, wide),
-        (of(3072, 4096), 8 * 256, 8, wide),
-        (of(3072, 4096), 8 * 128, 8, flat),
-        // 3 and 4 rounds; with 300 rows of which every third tile has no partner, 4 and 6.
+        // 3 and 4 rounds; with 300 rows, of which every third tile has no partner, 4 and 6.
         (gate_up, 8 * 256, 8, flat),
         (gate_up, 8 * 300, 8, wide),
         // One round of each.
         (gate_up, 512, 1, flat),
         // Half of the columns of its second tile would be nobody's.
         (of(256, 1024), 32 * 1024, 32, flat),
+        // One round and two; 2, 3 and 2 of tall ones.
+        (of(3072, 4096), 8 * 95, 8, flat),
+        (of(3072, 4096), 8 * 95 + 1, 8, wide),
+        (of(3072, 4096), 8 * 128, 8, wide),
+        (of(3072, 4096), 8 * 192, 8, wide),
+        // 16 rounds and 24.
+        (of(3072, 4096), 128 * 112, 128, flat),
     ] {
         let plan = Fp8GroupedMm { rows, experts, ..shape }.plan(&DeviceInfo::h200());
         let plan = plan.expect("plan");

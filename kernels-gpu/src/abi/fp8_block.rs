@@ -56,12 +56,13 @@ pub mod wide {
     pub const SET: u32 = 32;
     /// Rows of all boxes: all tokens of a tile in one, and the half of its weights that a CTA copies for both.
     pub const BOX_ROWS: [u32; 5] = [0, 0, 0, TILE, TILE_COLUMNS / CLUSTER];
-    /// The kernel is for more rows an expert on average: its tiles of few rows are computed whole, and up to here a tall one
-    /// is enough for most experts.
-    pub const MORE_ROWS_THAN: u32 = super::tall::TILE_TOKENS;
+    /// The kernel is for more rows an expert on average: tiles of few rows are computed whole.
+    pub const MORE_ROWS_THAN: u32 = 95;
     /// What a plan adds to a tile's rows, so that it counts as 1.42 others, an eighth less being the due of a kernel made for
     /// so many rows: measured from 1.37 in few rounds of tiles to 1.45 in many.
     pub const ROWS_BESIDE: u32 = 8;
+    /// What it adds to those besides where no tile has a partner, so that they count as 1.54: measured up to 1.52.
+    pub const ROWS_BESIDE_ALONE: u32 = 12;
     /// Stages of the shared-memory ring.
     pub const STAGES: u32 = 5;
     /// Chunks of the ring of scales.
