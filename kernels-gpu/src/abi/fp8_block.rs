@@ -68,7 +68,7 @@ pub mod wide {
     /// Chunks of the ring of scales.
     pub const SCALE_STAGES: u32 = 4;
     /// Dynamic shared memory of a CTA, in bytes.
-    pub const SMEM_BYTES: u32 = 213_416;
+    pub const SMEM_BYTES: u32 = 213_392;
 }
 
 /// The one parameter of all its kernels, passed by value. Pointers are device addresses.

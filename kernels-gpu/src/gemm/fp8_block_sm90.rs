@@ -11,7 +11,7 @@
 //! | output `D` | bf16, f16 | `[rows, N]` | 16-byte stores, only rows of the tile's expert |
 //!
 //! ```text
-//! one warp    posts the CTA's tiles              (128 rows x 128 columns each, or fewer rows, or 192)
+//! one warp    posts the CTA's tiles              (128 rows x 128 columns each, or fewer rows, or 192 of either)
 //! one warp    for each tile, for each kb:        wait free; TMA tokens and weights -> slot
 //! one warp    for each tile, for 4 kb at a time: wait free; copy sa, sb            -> chunk
 //! one warp    audits the group tables, if a status word was given
@@ -48,12 +48,14 @@
 //!    whole, or its cluster runs ahead and everyone reads the weights from memory again.
 //! 10. **No memory barrier of the whole GPU**: the cluster meets without one, and nobody waits for it at the end. A CTA
 //!    leaves when the other one is done with its slots, which the warp of the tensor copies awaits.
-//! 11. **Products within 66 KiB of code**, but for tall tiles: a form that lay further on took 1.2 us more, which is 6 % of
+//! 11. **Products within 66 KiB of code**, but for tall and wide tiles: a form that lay further on took 1.2 us more, which is 6 % of
 //!    the smallest calls.
 //! 12. **Tiles follow one another closely** in the first form: the next item is taken early, and scales are read when the
 //!    block that they are for is multiplying. With the halves of trick 5, 1 to 3 % of prefill.
 //! 13. **Tall tiles** in a kernel of their own, `fp8_block_sm90_tall`, for about 128 to 192 rows an expert: the last tile
 //!    of an expert takes up to 64 rows more, and its weights are multiplied once instead of twice (see `tall`).
+//! 14. **Wide tiles** in a kernel of their own, `fp8_block_sm90_wide`, for many rows an expert: 192 columns for the tokens of
+//!     128, weights shared by the cluster, and an output that needs no shared memory (see `wide`). 1 to 10 % of prefill.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 
@@ -163,7 +165,7 @@ const SCALES_FREE: u32 = SCALES_FULL + SCALE_STAGES * 8;
 const WORK_POSTED: u32 = SCALES_FREE + SCALE_STAGES * 8;
 const WORK_TAKEN: u32 = WORK_POSTED + work::DEPTH * 8;
 const AHEAD: u32 = WORK_TAKEN + work::DEPTH * 8;
-const END: u32 = AHEAD + ahead::BLOCKS * 8;
+const END: u32 = AHEAD + if WIDE { 0 } else { ahead::BLOCKS * 8 };
 const _: () = assert!(END == SMEM_BYTES && WORK.is_multiple_of(16));
 
 /// Rows that the tokens of a tile take in its form: of [`TOKEN_BOX_ROWS`], a tile's, or a tall one's.
