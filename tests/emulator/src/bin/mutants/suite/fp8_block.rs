@@ -104,7 +104,8 @@ fn tall(make: Make) -> Vec<Launch> {
 }
 
 /// Wide tiles: row blocks in pairs and without a partner, in even and odd numbers of column blocks, the last of which is whole, or
-/// ends after 64 or 128 columns; of one to eight blocks, and more of them than there are slots of every ring.
+/// ends after 64 or 128 columns; of one to eight blocks, and more of them than there are slots of every ring. Of each number at
+/// which a tile can end, more items than their ring has slots.
 fn paired(make: Make) -> Vec<Launch> {
     let mut launches = vec![
         make.packed(spec(3, 384, 256, 60), &[257, 1, 129], 2),
@@ -112,6 +113,8 @@ fn paired(make: Make) -> Vec<Launch> {
         make.packed(spec(2, 768, 256, 62), &[250, 400], 4),
         make.packed(spec(2, 128, 384, 63), &[513, 140], 2),
         make.packed(spec(12, 384, 384, 64), &[130; 12], 2),
+        make.packed(spec(5, 384, 512, 66), &[130; 5], 2),
+        make.packed(spec(5, 384, 1024, 67), &[130; 5], 2),
     ];
     launches
         .extend([640, 768, 896, 1024].map(|k| make.packed(spec(2, 384, k, 65), &[131, 188], 2)));
