@@ -77,9 +77,9 @@ fn small_shapes() {
     }
 }
 
-fn check_kernel(kernel: Fp8Kernel, shapes: [(&str, &[u32], usize, usize); 6]) {
+fn check_kernel(kernel: Fp8Kernel, shapes: &[(&str, &[u32], usize, usize)]) {
     let Some(gpu) = Gpu::open() else { return };
-    for (index, (name, rows, n, k)) in shapes.into_iter().enumerate() {
+    for (index, &(name, rows, n, k)) in shapes.iter().enumerate() {
         let output = if index % 2 == 0 { Bf16 } else { F16 };
         let spec = Spec { n, k, output, seed: index as u64, ..Spec::PLAIN };
         let routing = Routing::packed(rows.to_vec());
@@ -89,10 +89,10 @@ fn check_kernel(kernel: Fp8Kernel, shapes: [(&str, &[u32], usize, usize); 6]) {
 
 #[test]
 fn tall_tiles() {
-    check_kernel(Fp8Kernel::Tall, TALL);
+    check_kernel(Fp8Kernel::Tall, &TALL);
 }
 
 #[test]
 fn wide_tiles() {
-    check_kernel(Fp8Kernel::Wide, WIDE);
+    check_kernel(Fp8Kernel::Wide, &WIDE);
 }
