@@ -212,7 +212,8 @@ impl Operation for Fp8GroupedMm {
         let is_alone = variant.shares == Shares::Weights && average <= fp8_block::TILE.into();
         let alone = if is_alone { fp8_block::wide::ROWS_BESIDE_ALONE } else { 0 };
         // A tile of more than 64 rows takes as long as a whole one.
-        let rows = u128::from(variant.tile[0]) + u128::from(variant.rows_beside + alone);
+        let beside = variant.rows_beside.saturating_add(alone);
+        let rows = u128::from(variant.tile[0]) + u128::from(beside);
         let tile_cost = rows * u128::from(variant.tile[1]) * u128::from(self.k);
         Work { tile_cost, ..work }
     }

@@ -70,7 +70,8 @@ impl Operands {
 }
 
 impl Shape {
-    /// The blocks of a cluster take neighbouring column blocks, so an odd last one leaves a block idle.
+    /// The blocks of a cluster take neighbouring column blocks, so an odd last one leaves a block idle. Where they share weights
+    /// fewer do, and this is a bound.
     pub(super) fn most_work(self, variant: &Variant) -> Work {
         let [rows, columns, _] = variant.tile.map(|side| u64::from(side.max(1)));
         let (row_tiles, column_tiles) =

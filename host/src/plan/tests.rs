@@ -278,6 +278,7 @@ fn wide_tiles_are_for_many_rows_or_few_rounds() {
         // 1,408 tiles in 11 rounds, others 2,048 in 16.
         (gate_up, 32 * 192 + 1, 32, wide),
         (gate_up, 32 * 1024, 32, wide),
+        (gate_up, 32 * 4096, 32, wide),
         (down, 32 * 224, 32, wide),
         (narrow, 128 * 512, 128, wide),
         // 3 and 4 rounds; with 300 rows, of which every third tile has no partner, 4 and 6.
