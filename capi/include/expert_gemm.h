@@ -403,6 +403,19 @@ enum eg_status eg_fp8_grouped_mm_prepare(const struct eg_device *device,
                                          void *stream,
                                          struct eg_plan **plan);
 
+// As `eg_fp8_grouped_mm_prepare`, for calls that use about `expected_rows` of the rows, all experts together: where there is
+// room for more, as in a graph that is captured for the largest batch. It decides speed alone: whatever the tables say,
+// up to all rows, results are right.
+//
+// # Safety
+//
+// As `eg_fp8_grouped_mm_prepare`.
+enum eg_status eg_fp8_grouped_mm_prepare_expecting(const struct eg_device *device,
+                                                   const struct eg_fp8_grouped_mm *problem,
+                                                   uint64_t expected_rows,
+                                                   void *stream,
+                                                   struct eg_plan **plan);
+
 // Checks the tensors and puts one kernel into `stream` (a `CUstream` or `cudaStream_t`; NULL for the default stream). It
 // allocates nothing, waits for nothing, and may be captured into a graph. The CPU ignores the stream and returns when
 // it is done.
@@ -424,6 +437,17 @@ enum eg_status eg_mxfp8_grouped_mm_prepare(const struct eg_device *device,
                                            const struct eg_mxfp8_grouped_mm *problem,
                                            void *stream,
                                            struct eg_plan **plan);
+
+// As `eg_fp8_grouped_mm_prepare_expecting`.
+//
+// # Safety
+//
+// As `eg_mxfp8_grouped_mm_prepare`.
+enum eg_status eg_mxfp8_grouped_mm_prepare_expecting(const struct eg_device *device,
+                                                     const struct eg_mxfp8_grouped_mm *problem,
+                                                     uint64_t expected_rows,
+                                                     void *stream,
+                                                     struct eg_plan **plan);
 
 // As `eg_fp8_grouped_mm_launch`.
 //

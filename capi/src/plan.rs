@@ -56,7 +56,7 @@ pub(crate) enum Runner<O> {
     Cpu(O),
 }
 
-/// Prepares a plan.
+/// Prepares a plan, for all rows or for those that are expected.
 ///
 /// # Safety
 ///
@@ -64,6 +64,7 @@ pub(crate) enum Runner<O> {
 pub(crate) unsafe fn prepare<O: Served>(
     device: *const eg_device,
     problem: impl FnOnce() -> Result<(O, u32)>,
+    expected_rows: Option<u64>,
     stream: *mut c_void,
     plan: *mut *mut eg_plan,
 ) -> eg_status {
@@ -76,11 +77,15 @@ pub(crate) unsafe fn prepare<O: Served>(
                 Backend::Gpu(gpu) => {
                     // SAFETY: by the caller's promise.
                     let stream = unsafe { stream_of(stream) };
-                    let prepared = gpu.prepare_on(&problem.plan(gpu.info())?, stream)?;
+                    let plan = problem.plan(expected_rows, gpu.info())?;
+                    let prepared = gpu.prepare_on(&plan, stream)?;
                     Runner::Gpu(prepared.with_checks(checks))
                 }
                 Backend::Cpu => {
-                    problem.validate()?;
+                    match expected_rows {
+                        Some(rows) => problem.validate_expecting(rows)?,
+                        None => problem.validate()?,
+                    }
                     Runner::Cpu(problem)
                 }
             };

@@ -125,6 +125,46 @@ impl Drop for World {
 }
 
 #[test]
+fn a_plan_may_expect_fewer_rows_but_not_more() {
+    let (_driver, gpu) = World::on_gpu();
+    for world in [&gpu, &World::on_cpu()] {
+        let prepare = |problem: &eg_fp8_grouped_mm, expected: u64, plan: &mut *mut eg_plan| {
+            call!(eg_fp8_grouped_mm_prepare_expecting(
+                world.device,
+                problem,
+                expected,
+                null_mut(),
+                plan
+            ))
+        };
+        let mut plan = null_mut();
+        for expected in [0, 1, 3] {
+            assert_eq!(prepare(&PROBLEM, expected, &mut plan), eg_status::Ok, "{}", last_error());
+            call!(eg_plan_free(plan));
+        }
+        assert_eq!(prepare(&PROBLEM, 4, &mut plan), InvalidArgument);
+        assert_eq!(plan, null_mut());
+        assert!(last_error().starts_with("`expected_rows` is 4, but"), "{}", last_error());
+    }
+    let room = eg_fp8_grouped_mm { rows: 32_768, experts: 32, n: 4096, k: 7168, ..PROBLEM };
+    let mut plan = null_mut();
+    let prepared = call!(eg_fp8_grouped_mm_prepare_expecting(
+        gpu.device,
+        &raw const room,
+        256,
+        null_mut(),
+        &raw mut plan
+    ));
+    assert_eq!(prepared, eg_status::Ok, "{}", last_error());
+    let mut text = [0; 4096];
+    let length = call!(eg_plan_explain(plan, text.as_mut_ptr().cast(), text.len()));
+    let text = std::str::from_utf8(&text[..length]).expect("UTF-8");
+    assert!(text.contains("expected  256 of 32768 rows"), "{text}");
+    assert!(text.contains("> fp8_block_sm90_f16 "), "{text}");
+    call!(eg_plan_free(plan));
+}
+
+#[test]
 fn null_is_answered_everywhere() {
     let world = World::on_cpu();
     let (device, plan) = (world.device, world.plan);
@@ -144,7 +184,15 @@ fn null_is_answered_everywhere() {
         call!(eg_fp8_grouped_mm_prepare(null(), &raw const PROBLEM, null_mut(), &mut null_mut())),
         call!(eg_fp8_grouped_mm_prepare(device, null(), null_mut(), &mut null_mut())),
         call!(eg_fp8_grouped_mm_prepare(device, &raw const PROBLEM, null_mut(), null_mut())),
+        call!(eg_fp8_grouped_mm_prepare_expecting(device, null(), 0, null_mut(), &mut null_mut())),
         call!(eg_mxfp8_grouped_mm_prepare(device, null(), null_mut(), &mut null_mut())),
+        call!(eg_mxfp8_grouped_mm_prepare_expecting(
+            device,
+            null(),
+            0,
+            null_mut(),
+            &mut null_mut()
+        )),
         call!(eg_mxfp8_grouped_quant_prepare(device, null(), null_mut(), &mut null_mut())),
         call!(eg_fp8_grouped_mm_launch(null(), null_mut(), &raw const world.tensors)),
         call!(eg_fp8_grouped_mm_launch(plan, null_mut(), null())),

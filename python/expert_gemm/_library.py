@@ -107,6 +107,8 @@ def _load():
     for name in ("fp8_grouped_mm", "mxfp8_grouped_mm", "mxfp8_grouped_quant"):
         functions[f"eg_{name}_prepare"] = (c_int, handle, c_void_p, c_void_p, handles)
         functions[f"eg_{name}_launch"] = (c_int, handle, c_void_p, c_void_p)
+    for name in ("fp8_grouped_mm", "mxfp8_grouped_mm"):
+        functions[f"eg_{name}_prepare_expecting"] = (c_int, handle, c_void_p, c_uint64, c_void_p, handles)
     for name, (result, *arguments) in functions.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -151,16 +153,19 @@ class Device:
 
 
 class Plan:
-    """eg_plan of one operation."""
+    """eg_plan of one operation, for all rows or for those that are expected."""
 
-    def __init__(self, operation, device, problem, stream):
+    def __init__(self, operation, device, problem, stream, expected_rows=None):
         self.launch = getattr(library, f"eg_{operation}_launch")
         self.handle = c_void_p()
-        prepare = getattr(library, f"eg_{operation}_prepare")
+        if expected_rows is None:
+            prepare, hint = getattr(library, f"eg_{operation}_prepare"), ()
+        else:
+            prepare, hint = getattr(library, f"eg_{operation}_prepare_expecting"), (expected_rows,)
         # Kept, so that the device outlives the plan in any order of collection.
         self.device = device
         check(
-            prepare(device.handle, ctypes.byref(problem), stream, ctypes.byref(self.handle)),
+            prepare(device.handle, ctypes.byref(problem), *hint, stream, ctypes.byref(self.handle)),
             operation,
         )
 

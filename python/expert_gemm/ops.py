@@ -32,28 +32,31 @@ def max_scale_rows(rows, experts):
     return lib.library.eg_mxfp8_max_scale_rows(rows, experts)
 
 
-def fp8_grouped_mm(output, a, b, scales_a, scales_b, problem_sizes, expert_offsets, *, status=None):
+def fp8_grouped_mm(
+    output, a, b, scales_a, scales_b, problem_sizes, expert_offsets, *, status=None, expected_rows=None
+):
     """FP8 grouped product with f32 scales of blocks of 128.
 
     output [T, N] bf16 or f16, written; a [T, K] e4m3; b [E, N, K] e4m3, or its view [E, K, N]; scales_a [T, K / 128] f32;
     scales_b [E, N / 128, K / 128] f32, or its view; problem_sizes [E, 3] i32, (M, N, K) of each expert; expert_offsets [E] i32,
-    first row of each expert; status [1] i32 or u32, into which bits are ORed if the tables are wrong.
+    first row of each expert; status [1] i32 or u32, into which bits are ORed if the tables are wrong; expected_rows about how many of
+    the T rows the experts will have together, if there is room for more: it chooses the kernel, and decides speed alone.
     """
     tensors = (output, a, b, scales_a, scales_b, problem_sizes, expert_offsets, status)
-    _run("fp8_grouped_mm", _fp8_grouped_mm, tensors)
+    _run("fp8_grouped_mm", _fp8_grouped_mm, tensors, expected_rows=expected_rows)
 
 
 def mxfp8_grouped_mm(
-    output, a, b, sfa, sfb, problem_sizes, expert_offsets, blockscale_offsets, *, status=None
+    output, a, b, sfa, sfb, problem_sizes, expert_offsets, blockscale_offsets, *, status=None, expected_rows=None
 ):
     """MXFP8 grouped product.
 
     output [T, N] bf16 or f16, written; a [T, K] e4m3; b [E, N, K] e4m3, or its view [E, K, N]; sfa [S, K / 32] and sfb [E, N, K / 32]
     scales in atoms, e8m0 or bytes; problem_sizes [E, 3] i32; expert_offsets [E] and blockscale_offsets [E] i32, first row and first
-    scale row of each expert; status as in `fp8_grouped_mm`.
+    scale row of each expert; status and expected_rows as in `fp8_grouped_mm`.
     """
     tensors = (output, a, b, sfa, sfb, problem_sizes, expert_offsets, blockscale_offsets, status)
-    _run("mxfp8_grouped_mm", _mxfp8_grouped_mm, tensors)
+    _run("mxfp8_grouped_mm", _mxfp8_grouped_mm, tensors, expected_rows=expected_rows)
 
 
 def mxfp8_grouped_quant(
@@ -73,18 +76,20 @@ def mxfp8_grouped_quant(
     _run("mxfp8_grouped_quant", _mxfp8_grouped_quant, tensors, rule)
 
 
-def explain(operation, *tensors, rule="sgl"):
+def explain(operation, *tensors, rule="sgl", expected_rows=None):
     """Why the kernel of a call was chosen, as text: `operation` is the name of one of the functions above, and the tensors
-    are those of its call."""
+    and what follows them are those of its call."""
     describe = {
         "fp8_grouped_mm": _fp8_grouped_mm,
         "mxfp8_grouped_mm": _mxfp8_grouped_mm,
         "mxfp8_grouped_quant": _mxfp8_grouped_quant,
     }
+    if operation == "mxfp8_grouped_quant" and expected_rows is not None:
+        raise ValueError("`expected_rows` is given, but `mxfp8_grouped_quant` has one kernel for all rows: leave it out")
     if operation not in describe:
         raise ValueError(f"`operation` is {operation!r}, but it must be one of {', '.join(map(repr, describe))}")
     extra = (rule,) if operation == "mxfp8_grouped_quant" else ()
-    return _call_of(operation, describe[operation], (*tensors, None), extra).plan.explain()
+    return _call_of(operation, describe[operation], (*tensors, None), extra, expected_rows).plan.explain()
 
 
 def _fp8_grouped_mm(output, a, b, scales_a, scales_b, problem_sizes, expert_offsets):
@@ -152,14 +157,14 @@ class _Call:
 
     __slots__ = ("operation", "device", "plan", "template", "kept", "words", "on_cpu", "index")
 
-    def __init__(self, operation, describe, tensors, extra):
+    def __init__(self, operation, describe, tensors, extra, expected_rows):
         *tensors, status = tensors
         self.index = _index(tensors)
         self.on_cpu = self.index == lib.CPU
         self.device = _device(self.index)
         problem, views_of = describe(*tensors, *extra)
         # The numbers of the problem are judged first: with wrong ones, no shape can be right.
-        self.plan = lib.Plan(operation, self.device, problem, _stream(self.index))
+        self.plan = lib.Plan(operation, self.device, problem, _stream(self.index), expected_rows)
         given = list(views_of())
         if status is not None:
             _index([tensors[0], status])
@@ -205,13 +210,15 @@ class _Call:
                 raise ValueError(f"{self.operation}: the group tables are wrong: {faults}")
 
 
-def _run(operation, describe, tensors, *extra):
-    _call_of(operation, describe, tensors, extra).run(tensors)
+def _run(operation, describe, tensors, *extra, expected_rows=None):
+    _call_of(operation, describe, tensors, extra, expected_rows).run(tensors)
 
 
-def _call_of(operation, describe, tensors, extra):
+def _call_of(operation, describe, tensors, extra, expected_rows):
+    if expected_rows is not None and not (isinstance(expected_rows, int) and expected_rows >= 0):
+        raise ValueError(f"{operation}: `expected_rows` is {expected_rows!r}, but it must be a number of rows, or None")
     try:
-        key = (operation, extra) + tuple(
+        key = (operation, extra, expected_rows) + tuple(
             None if t is None else (t.dtype, t.shape, t.stride(), t.device) for t in tensors
         )
     except AttributeError:
@@ -220,7 +227,7 @@ def _call_of(operation, describe, tensors, extra):
     call = _calls.get(key)
     if call is None:
         try:
-            call = _Call(operation, describe, tensors, extra)
+            call = _Call(operation, describe, tensors, extra, expected_rows)
         except (ValueError, TypeError) as error:
             # The library's own sentences name the operation already.
             prefix = "" if str(error).startswith(operation) else f"{operation}: "

@@ -96,7 +96,7 @@ class DeepGemm(unittest.TestCase):
         a = self.random(3, 32, self.k).to(torch.float8_e4m3fn)
         sfa = self.columns_first(self.random(3, 32, self.k // 128).abs() + 0.5)
         out = torch.full((3, 32, self.n), 7.0, dtype=torch.bfloat16, device=self.device)
-        self.guide["masked"](a, sfa, self.b, self.sfb, out, masked_m)
+        self.guide["masked"](a, sfa, self.b, self.sfb, out, masked_m, 16)
         for expert, m in enumerate(masked_m.tolist()):
             if m:
                 self.compare(out[expert, :m], a[expert, :m], sfa[expert, :m], expert)

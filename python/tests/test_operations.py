@@ -194,6 +194,23 @@ class Fp8GroupedMm(unittest.TestCase):
         world.problem_sizes = Tensor(I32, (E, 3), [0, N, K] * E)
         self.assertIsNone(world.run())
 
+    def test_fewer_rows_may_be_expected(self):
+        for expected_rows in (0, 1, 3):
+            world = World()
+            expert_gemm.fp8_grouped_mm(
+                world.output, world.a, world.b, world.scales_a, world.scales_b, world.problem_sizes,
+                world.expert_offsets, expected_rows=expected_rows,
+            )
+            self.assertLess(world.worst(), 2**-8)
+        for expected_rows in (4, -1, 2.0, "3"):
+            with self.assertRaisesRegex(ValueError, f"`expected_rows` is {expected_rows!r}, but it must be"):
+                expert_gemm.fp8_grouped_mm(
+                    world.output, world.a, world.b, world.scales_a, world.scales_b, world.problem_sizes,
+                    world.expert_offsets, expected_rows=expected_rows,
+                )
+        with self.assertRaisesRegex(ValueError, "`mxfp8_grouped_quant` has one kernel"):
+            expert_gemm.explain("mxfp8_grouped_quant", expected_rows=3)
+
     def test_a_plan_is_explained(self):
         w = World()
         text = expert_gemm.explain(

@@ -68,15 +68,40 @@ pub unsafe extern "C" fn eg_fp8_grouped_mm_prepare(
     stream: *mut c_void,
     plan: *mut *mut eg_plan,
 ) -> eg_status {
-    let problem = || {
-        // SAFETY: by the caller's promise.
-        let problem = unsafe { given(problem, "problem", "an eg_fp8_grouped_mm") }?;
-        let eg_fp8_grouped_mm { rows, experts, n, k, output, checks } = *problem;
-        let output = element("output", output)?;
-        Ok((Fp8GroupedMm { rows, experts, n, k, output }, checks))
-    };
     // SAFETY: by the caller's promise.
-    unsafe { prepare(device, problem, stream, plan) }
+    unsafe { prepare(device, || problem_of(problem), None, stream, plan) }
+}
+
+/// As `eg_fp8_grouped_mm_prepare`, for calls that use about `expected_rows` of the rows, all experts together: where there is
+/// room for more, as in a graph that is captured for the largest batch. It decides speed alone: whatever the tables say,
+/// up to all rows, results are right.
+///
+/// # Safety
+///
+/// As `eg_fp8_grouped_mm_prepare`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn eg_fp8_grouped_mm_prepare_expecting(
+    device: *const eg_device,
+    problem: *const eg_fp8_grouped_mm,
+    expected_rows: u64,
+    stream: *mut c_void,
+    plan: *mut *mut eg_plan,
+) -> eg_status {
+    // SAFETY: by the caller's promise.
+    unsafe { prepare(device, || problem_of(problem), Some(expected_rows), stream, plan) }
+}
+
+/// The problem and its checks.
+///
+/// # Safety
+///
+/// `problem` is NULL or live.
+unsafe fn problem_of(problem: *const eg_fp8_grouped_mm) -> Result<(Fp8GroupedMm, u32)> {
+    // SAFETY: by the caller's promise.
+    let problem = unsafe { given(problem, "problem", "an eg_fp8_grouped_mm") }?;
+    let eg_fp8_grouped_mm { rows, experts, n, k, output, checks } = *problem;
+    let output = element("output", output)?;
+    Ok((Fp8GroupedMm { rows, experts, n, k, output }, checks))
 }
 
 /// Checks the tensors and puts one kernel into `stream` (a `CUstream` or `cudaStream_t`; NULL for the default stream). It
@@ -121,8 +146,11 @@ pub unsafe extern "C" fn eg_fp8_grouped_mm_launch(
 }
 
 impl Served for Fp8GroupedMm {
-    fn plan(&self, device: &DeviceInfo) -> expert_gemm::Result<Plan> {
-        self.plan(device)
+    fn plan(&self, expected_rows: Option<u64>, device: &DeviceInfo) -> expert_gemm::Result<Plan> {
+        match expected_rows {
+            Some(rows) => self.plan_expecting(rows, device),
+            None => self.plan(device),
+        }
     }
 
     fn planned(runner: Runner<Self>) -> Planned {

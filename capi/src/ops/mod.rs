@@ -12,8 +12,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What an operation adds to the host crate's to be served here.
 pub(crate) trait Served: Operation {
-    /// Chooses a kernel.
-    fn plan(&self, device: &DeviceInfo) -> expert_gemm::Result<Plan<Self>>;
+    /// Chooses a kernel, for all rows or for those that are expected.
+    fn plan(
+        &self,
+        expected_rows: Option<u64>,
+        device: &DeviceInfo,
+    ) -> expert_gemm::Result<Plan<Self>>;
 
     /// Its place among the plans.
     fn planned(runner: Runner<Self>) -> Planned;

@@ -71,15 +71,38 @@ pub unsafe extern "C" fn eg_mxfp8_grouped_mm_prepare(
     stream: *mut c_void,
     plan: *mut *mut eg_plan,
 ) -> eg_status {
-    let problem = || {
-        // SAFETY: by the caller's promise.
-        let problem = unsafe { given(problem, "problem", "an eg_mxfp8_grouped_mm") }?;
-        let eg_mxfp8_grouped_mm { rows, experts, n, k, scale_rows, output, checks } = *problem;
-        let output = element("output", output)?;
-        Ok((Mxfp8GroupedMm { rows, experts, n, k, scale_rows, output }, checks))
-    };
     // SAFETY: by the caller's promise.
-    unsafe { prepare(device, problem, stream, plan) }
+    unsafe { prepare(device, || problem_of(problem), None, stream, plan) }
+}
+
+/// As `eg_fp8_grouped_mm_prepare_expecting`.
+///
+/// # Safety
+///
+/// As `eg_mxfp8_grouped_mm_prepare`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn eg_mxfp8_grouped_mm_prepare_expecting(
+    device: *const eg_device,
+    problem: *const eg_mxfp8_grouped_mm,
+    expected_rows: u64,
+    stream: *mut c_void,
+    plan: *mut *mut eg_plan,
+) -> eg_status {
+    // SAFETY: by the caller's promise.
+    unsafe { prepare(device, || problem_of(problem), Some(expected_rows), stream, plan) }
+}
+
+/// The problem and its checks.
+///
+/// # Safety
+///
+/// `problem` is NULL or live.
+unsafe fn problem_of(problem: *const eg_mxfp8_grouped_mm) -> Result<(Mxfp8GroupedMm, u32)> {
+    // SAFETY: by the caller's promise.
+    let problem = unsafe { given(problem, "problem", "an eg_mxfp8_grouped_mm") }?;
+    let eg_mxfp8_grouped_mm { rows, experts, n, k, scale_rows, output, checks } = *problem;
+    let output = element("output", output)?;
+    Ok((Mxfp8GroupedMm { rows, experts, n, k, scale_rows, output }, checks))
 }
 
 /// As `eg_fp8_grouped_mm_launch`.
@@ -122,8 +145,15 @@ pub unsafe extern "C" fn eg_mxfp8_grouped_mm_launch(
 }
 
 impl Served for Mxfp8GroupedMm {
-    fn plan(&self, device: &DeviceInfo) -> expert_gemm::Result<Plan<Self>> {
-        self.plan(device)
+    fn plan(
+        &self,
+        expected_rows: Option<u64>,
+        device: &DeviceInfo,
+    ) -> expert_gemm::Result<Plan<Self>> {
+        match expected_rows {
+            Some(rows) => self.plan_expecting(rows, device),
+            None => self.plan(device),
+        }
     }
 
     fn planned(runner: Runner<Self>) -> Planned {

@@ -104,7 +104,7 @@ pub unsafe extern "C" fn eg_mxfp8_grouped_quant_prepare(
         Ok((Mxfp8GroupedQuant { rows, experts, k, scale_rows, input, rule }, checks))
     };
     // SAFETY: by the caller's promise.
-    unsafe { prepare(device, problem, stream, plan) }
+    unsafe { prepare(device, problem, None, stream, plan) }
 }
 
 fn scale_rule(code: u32) -> Result<ScaleRule> {
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn eg_mxfp8_grouped_quant_launch(
 }
 
 impl Served for Mxfp8GroupedQuant {
-    fn plan(&self, device: &DeviceInfo) -> expert_gemm::Result<Plan<Self>> {
+    fn plan(&self, _: Option<u64>, device: &DeviceInfo) -> expert_gemm::Result<Plan<Self>> {
         self.plan(device)
     }
 

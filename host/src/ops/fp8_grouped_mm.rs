@@ -73,6 +73,27 @@ impl Fp8GroupedMm {
         Plan::new(*self, device)
     }
 
+    /// As [`plan`](Self::plan), for calls that use about `expected_rows` of the [`rows`](Self::rows), all experts together:
+    /// where there is room for more, as in a graph that is captured for the largest batch. It decides speed alone: whatever
+    /// the group tables say, up to all rows, results are right.
+    ///
+    /// ```
+    /// use expert_gemm::{DeviceInfo, ElementType, Fp8GroupedMm};
+    ///
+    /// let room = Fp8GroupedMm { rows: 32768, experts: 32, n: 4096, k: 7168, output: ElementType::Bf16 };
+    /// let device = DeviceInfo::h200();
+    /// assert_eq!(room.plan(&device)?.variant().symbol, "fp8_block_sm90_wide_bf16");
+    /// assert_eq!(room.plan_expecting(256, &device)?.variant().symbol, "fp8_block_sm90_bf16");
+    /// # Ok::<(), expert_gemm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`plan`](Self::plan), and [`Error::OutOfRange`](crate::Error::OutOfRange) for more rows than there are.
+    pub fn plan_expecting(&self, expected_rows: u64, device: &DeviceInfo) -> Result<Plan> {
+        Plan::expecting(*self, expected_rows, device)
+    }
+
     /// Whether there is nothing to compute, whatever the group tables say.
     pub const fn is_empty(&self) -> bool {
         self.rows == 0 || self.experts == 0
@@ -184,6 +205,10 @@ impl Operation for Fp8GroupedMm {
 
     fn rows_and_experts(&self) -> [u64; 2] {
         [self.rows, self.experts]
+    }
+
+    fn with_rows(&self, rows: u64) -> Self {
+        Self { rows, ..*self }
     }
 
     fn elements(&self) -> [ElementType; 2] {

@@ -80,6 +80,11 @@ pub(super) fn output_type(given: ElementType) -> Result<()> {
     Err(Error::OutputType { given })
 }
 
+/// A hint is of rows that there are.
+pub(super) fn expected_rows(expected: u64, rows: u64) -> Result<()> {
+    range("expected_rows", expected, 0, rows, "expect no more than there is room for, or make room")
+}
+
 fn range(field: &'static str, given: u64, min: u64, max: u64, remedy: &'static str) -> Result<()> {
     if (min..=max).contains(&given) {
         return Ok(());

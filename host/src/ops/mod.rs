@@ -77,6 +77,19 @@ pub trait Operation: sealed::Sealed + Copy + Eq + Hash + Debug + Send + Sync + '
     #[doc(hidden)]
     fn rows_and_experts(&self) -> [u64; 2];
 
+    /// Checks every number, and that no more rows are expected than there are. Pure.
+    #[doc(hidden)]
+    fn validate_expecting(&self, expected_rows: u64) -> Result<()> {
+        self.validate()?;
+        let [rows, _] = self.rows_and_experts();
+        limits::expected_rows(expected_rows, rows)
+    }
+
+    /// The same problem with another number of packed rows.
+    #[doc(hidden)]
+    #[must_use]
+    fn with_rows(&self, rows: u64) -> Self;
+
     /// Element types of the activations and of the output.
     #[doc(hidden)]
     fn elements(&self) -> [ElementType; 2];

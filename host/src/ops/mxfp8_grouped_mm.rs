@@ -78,6 +78,17 @@ impl Mxfp8GroupedMm {
         Plan::new(*self, device)
     }
 
+    /// As [`plan`](Self::plan), for calls that use about `expected_rows` of the [`rows`](Self::rows), all experts together:
+    /// where there is room for more, as in a graph that is captured for the largest batch. It decides speed alone: whatever
+    /// the group tables say, up to all rows, results are right.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`plan`](Self::plan), and [`Error::OutOfRange`](crate::Error::OutOfRange) for more rows than there are.
+    pub fn plan_expecting(&self, expected_rows: u64, device: &DeviceInfo) -> Result<Plan<Self>> {
+        Plan::expecting(*self, expected_rows, device)
+    }
+
     /// Whether there is nothing to compute, whatever the group tables say.
     pub const fn is_empty(&self) -> bool {
         self.rows == 0 || self.experts == 0
@@ -200,6 +211,10 @@ impl Operation for Mxfp8GroupedMm {
 
     fn rows_and_experts(&self) -> [u64; 2] {
         [self.rows, self.experts]
+    }
+
+    fn with_rows(&self, rows: u64) -> Self {
+        Self { rows, ..*self }
     }
 
     fn elements(&self) -> [ElementType; 2] {

@@ -205,6 +205,10 @@ impl Operation for Mxfp8GroupedQuant {
         [self.rows, self.experts]
     }
 
+    fn with_rows(&self, rows: u64) -> Self {
+        Self { rows, ..*self }
+    }
+
     fn elements(&self) -> [ElementType; 2] {
         [self.input, ElementType::E4m3]
     }

@@ -54,6 +54,10 @@ impl<O: Operation> fmt::Display for Plan<O> {
         let (p, v) = (self.problem(), self.variant());
         writeln!(f, "{}", v.op.name())?;
         writeln!(f, "  problem   {}", p.describe())?;
+        let [rows, _] = p.rows_and_experts();
+        if self.expected_rows() != rows {
+            writeln!(f, "  expected  {} of {rows} rows", self.expected_rows())?;
+        }
         writeln!(f, "  device    {}", self.device())?;
         writeln!(f, "  kernels")?;
         for candidate in self.candidates() {

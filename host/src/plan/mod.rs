@@ -15,6 +15,7 @@ use crate::ops::{Fp8GroupedMm, Operation};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan<O = Fp8GroupedMm> {
     problem: O,
+    expected_rows: u64,
     device: DeviceInfo,
     candidates: Vec<Candidate>,
     variant: &'static Variant,
@@ -26,6 +27,12 @@ impl<O: Operation> Plan<O> {
         Self::among(VARIANTS, problem, device)
     }
 
+    /// As [`new`](Self::new), for calls that use about so many of the rows.
+    pub(crate) fn expecting(problem: O, expected_rows: u64, device: &DeviceInfo) -> Result<Self> {
+        problem.validate_expecting(expected_rows)?;
+        Self::decide(VARIANTS, problem, expected_rows, device)
+    }
+
     /// As [`new`](Self::new), from another table of kernels.
     pub(crate) fn among(
         variants: &'static [Variant],
@@ -33,10 +40,21 @@ impl<O: Operation> Plan<O> {
         device: &DeviceInfo,
     ) -> Result<Self> {
         problem.validate()?;
-        let candidates = choice::candidates(variants, &problem, device);
+        let [rows, _] = problem.rows_and_experts();
+        Self::decide(variants, problem, rows, device)
+    }
+
+    /// The kernel is for the rows that are expected, the grid for all that there can be.
+    fn decide(
+        variants: &'static [Variant],
+        problem: O,
+        expected_rows: u64,
+        device: &DeviceInfo,
+    ) -> Result<Self> {
+        let candidates = choice::candidates(variants, &problem.with_rows(expected_rows), device);
         let variant = choice::choose(&candidates, &problem, device)?;
         let grid = choice::grid(variant, &problem, device);
-        Ok(Self { problem, device: device.clone(), candidates, variant, grid })
+        Ok(Self { problem, expected_rows, device: device.clone(), candidates, variant, grid })
     }
 }
 
@@ -44,6 +62,11 @@ impl<O> Plan<O> {
     /// What is computed.
     pub const fn problem(&self) -> &O {
         &self.problem
+    }
+
+    /// The rows by which the kernel was chosen: all, or what was expected.
+    pub const fn expected_rows(&self) -> u64 {
+        self.expected_rows
     }
 
     /// The device that the plan is for.

@@ -308,6 +308,42 @@ fn wide_tiles_are_for_many_rows_or_few_rounds() {
     assert_eq!(f16.variant().symbol, "fp8_block_sm90_wide_f16");
 }
 
+/// Whoever makes room for many rows and expects few gets the kernel for few, with a grid for all.
+#[test]
+fn a_plan_for_expected_rows_has_their_kernel_and_room_for_all() {
+    let [flat, tall, wide] =
+        ["fp8_block_sm90_bf16", "fp8_block_sm90_tall_bf16", "fp8_block_sm90_wide_bf16"];
+    let room = Fp8GroupedMm { rows: 32 * 1024, ..problem() };
+    let device = DeviceInfo::h200();
+    let all = room.plan(&device).expect("plan");
+    for (expected, chosen) in
+        [(0, flat), (32 * 8, flat), (32 * 160, tall), (32 * 1024 - 1, wide), (32 * 1024, wide)]
+    {
+        let plan = room.plan_expecting(expected, &device).expect("plan");
+        assert_eq!(plan.variant().symbol, chosen, "{expected} rows");
+        assert_eq!(plan.expected_rows(), expected);
+        assert_eq!((plan.problem(), plan.grid()), (&room, all.grid()));
+        let says = format!("expected  {expected} of 32768 rows");
+        assert_eq!(plan.explain().contains(&says), expected < room.rows, "{}", plan.explain());
+    }
+    assert_eq!(room.plan_expecting(room.rows, &device), Ok(all));
+    assert_eq!(
+        room.plan_expecting(room.rows + 1, &device).expect_err("too many").to_string(),
+        "`expected_rows` is 32769, but it must be between 0 and 32768: expect no more than there is room for, or make room",
+    );
+    let odd = Fp8GroupedMm { k: 192, ..room };
+    assert_eq!(odd.plan_expecting(8, &device).err(), odd.plan(&device).err());
+}
+
+#[test]
+fn mxfp8_plans_know_expected_rows_too() {
+    let room = Mxfp8GroupedMm { rows: 32 * 1024, experts: 32, scale_rows: 64 * 1024, ..MM };
+    let device = DeviceInfo::h200();
+    let [few, many] = ["mxfp8_gemm_sm90_few_bf16", "mxfp8_gemm_sm90_bf16"];
+    assert_eq!(room.plan(&device).expect("plan").variant().symbol, many);
+    assert_eq!(room.plan_expecting(32 * 8, &device).expect("plan").variant().symbol, few);
+}
+
 /// The grid is for all tiles that there can be: of an expert with many rows only the last tile is a tall one.
 #[test]
 fn a_grid_for_tall_tiles_has_room_for_the_others() {
