@@ -77,15 +77,12 @@ pub(crate) unsafe fn prepare<O: Served>(
                 Backend::Gpu(gpu) => {
                     // SAFETY: by the caller's promise.
                     let stream = unsafe { stream_of(stream) };
-                    let plan = problem.plan(expected_rows, gpu.info())?;
+                    let plan = problem.plan_for(expected_rows, gpu.info())?;
                     let prepared = gpu.prepare_on(&plan, stream)?;
                     Runner::Gpu(prepared.with_checks(checks))
                 }
                 Backend::Cpu => {
-                    match expected_rows {
-                        Some(rows) => problem.validate_expecting(rows)?,
-                        None => problem.validate()?,
-                    }
+                    problem.validate_expecting(expected_rows)?;
                     Runner::Cpu(problem)
                 }
             };

@@ -255,6 +255,18 @@ class Mxfp8(unittest.TestCase):
                 )
                 self.assertEqual(set(output.numbers()), {K * 3.0 / 2})
 
+    def test_fewer_rows_may_be_expected(self):
+        q = self.quantised()
+        output = Tensor(BF16, (3, N))
+        tensors = (
+            output, q["quant_output"], Tensor(E4M3, (2, N, K), 0x38), q["scale_factor"], Tensor(U8, (2, N, K // 32), 126),
+            q["problem_sizes"], q["expert_offsets"], q["blockscale_offsets"],
+        )
+        expert_gemm.mxfp8_grouped_mm(*tensors, expected_rows=1)
+        self.assertEqual(set(output.numbers()), {K * 3.0 / 2})
+        with self.assertRaisesRegex(ValueError, "`expected_rows` is 4, but it must be"):
+            expert_gemm.mxfp8_grouped_mm(*tensors, expected_rows=4)
+
     def test_scale_rows_need_not_be_whole_atoms(self):
         q = self.quantised(scale_factor=Tensor(U8, (300, K // 32), 7))
         self.assertEqual(q["scale_factor"].numbers()[256 * 4 :], [7] * 44 * 4)

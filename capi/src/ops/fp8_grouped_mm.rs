@@ -7,7 +7,7 @@ use crate::pointer::given;
 use crate::status::{Refusal, Result, answer, eg_status};
 use crate::tensor::{eg_tensor, element};
 use expert_gemm::cpu::{self, HostTensors};
-use expert_gemm::{DeviceInfo, Fp8GroupedMm, Fp8GroupedMmTensors, Plan};
+use expert_gemm::{Fp8GroupedMm, Fp8GroupedMmTensors};
 use std::ffi::c_void;
 
 /// FP8 grouped product with f32 scales of blocks of 128, known as `es_fp8_blockwise_scaled_grouped_mm`:
@@ -146,13 +146,6 @@ pub unsafe extern "C" fn eg_fp8_grouped_mm_launch(
 }
 
 impl Served for Fp8GroupedMm {
-    fn plan(&self, expected_rows: Option<u64>, device: &DeviceInfo) -> expert_gemm::Result<Plan> {
-        match expected_rows {
-            Some(rows) => self.plan_expecting(rows, device),
-            None => self.plan(device),
-        }
-    }
-
     fn planned(runner: Runner<Self>) -> Planned {
         Planned::Fp8GroupedMm(runner)
     }

@@ -7,18 +7,11 @@ pub mod mxfp8_grouped_quant;
 use crate::plan::{Planned, Runner};
 use crate::status::Result;
 use expert_gemm::cpu::HostOutput;
-use expert_gemm::{DeviceInfo, DeviceTensor, ElementType, GroupStatus, Operation, Plan};
+use expert_gemm::{DeviceTensor, ElementType, GroupStatus, Operation};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What an operation adds to the host crate's to be served here.
 pub(crate) trait Served: Operation {
-    /// Chooses a kernel, for all rows or for those that are expected.
-    fn plan(
-        &self,
-        expected_rows: Option<u64>,
-        device: &DeviceInfo,
-    ) -> expert_gemm::Result<Plan<Self>>;
-
     /// Its place among the plans.
     fn planned(runner: Runner<Self>) -> Planned;
 

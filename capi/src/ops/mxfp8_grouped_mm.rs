@@ -7,7 +7,7 @@ use crate::pointer::given;
 use crate::status::{Refusal, Result, answer, eg_status};
 use crate::tensor::{eg_tensor, element};
 use expert_gemm::cpu::{self, HostMxTensors};
-use expert_gemm::{DeviceInfo, Mxfp8GroupedMm, Mxfp8GroupedMmTensors, Plan};
+use expert_gemm::{Mxfp8GroupedMm, Mxfp8GroupedMmTensors};
 use std::ffi::c_void;
 
 /// MXFP8 grouped product, known as `es_sm100_mxfp8_blockscaled_grouped_mm`:
@@ -145,17 +145,6 @@ pub unsafe extern "C" fn eg_mxfp8_grouped_mm_launch(
 }
 
 impl Served for Mxfp8GroupedMm {
-    fn plan(
-        &self,
-        expected_rows: Option<u64>,
-        device: &DeviceInfo,
-    ) -> expert_gemm::Result<Plan<Self>> {
-        match expected_rows {
-            Some(rows) => self.plan_expecting(rows, device),
-            None => self.plan(device),
-        }
-    }
-
     fn planned(runner: Runner<Self>) -> Planned {
         Planned::Mxfp8GroupedMm(runner)
     }

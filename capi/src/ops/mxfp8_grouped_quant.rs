@@ -7,9 +7,7 @@ use crate::pointer::given;
 use crate::status::{Refusal, Result, answer, eg_status, from_code, value_or};
 use crate::tensor::{eg_tensor, element};
 use expert_gemm::cpu::{self, HostInput, HostQuantTensors};
-use expert_gemm::{
-    DeviceInfo, ElementType, Mxfp8GroupedQuant, Mxfp8GroupedQuantTensors, Plan, ScaleRule,
-};
+use expert_gemm::{ElementType, Mxfp8GroupedQuant, Mxfp8GroupedQuantTensors, ScaleRule};
 use std::ffi::c_void;
 
 /// How a scale follows from its 32 elements.
@@ -154,10 +152,6 @@ pub unsafe extern "C" fn eg_mxfp8_grouped_quant_launch(
 }
 
 impl Served for Mxfp8GroupedQuant {
-    fn plan(&self, _: Option<u64>, device: &DeviceInfo) -> expert_gemm::Result<Plan<Self>> {
-        self.plan(device)
-    }
-
     fn planned(runner: Runner<Self>) -> Planned {
         Planned::Mxfp8GroupedQuant(runner)
     }

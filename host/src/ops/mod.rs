@@ -15,7 +15,9 @@ pub use mxfp8_grouped_mm::{Mxfp8GroupedMm, Mxfp8GroupedMmTensors};
 pub use mxfp8_grouped_quant::{Mxfp8GroupedQuant, Mxfp8GroupedQuantTensors};
 
 use crate::abi::{ElementType, MAPS, Op, TensorMap, Variant};
+use crate::device::DeviceInfo;
 use crate::error::Result;
+use crate::plan::Plan;
 use crate::tensor::Inspection;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -79,10 +81,16 @@ pub trait Operation: sealed::Sealed + Copy + Eq + Hash + Debug + Send + Sync + '
 
     /// Checks every number, and that no more rows are expected than there are. Pure.
     #[doc(hidden)]
-    fn validate_expecting(&self, expected_rows: u64) -> Result<()> {
+    fn validate_expecting(&self, expected_rows: Option<u64>) -> Result<()> {
         self.validate()?;
         let [rows, _] = self.rows_and_experts();
-        limits::expected_rows(expected_rows, rows)
+        limits::expected_rows(expected_rows.unwrap_or(rows), rows)
+    }
+
+    /// Chooses a kernel, for all rows or for those that are expected. Pure.
+    #[doc(hidden)]
+    fn plan_for(&self, expected_rows: Option<u64>, device: &DeviceInfo) -> Result<Plan<Self>> {
+        Plan::expecting(*self, expected_rows, device)
     }
 
     /// The same problem with another number of packed rows.

@@ -86,7 +86,7 @@ impl Mxfp8GroupedMm {
     ///
     /// Those of [`plan`](Self::plan), and [`Error::OutOfRange`](crate::Error::OutOfRange) for more rows than there are.
     pub fn plan_expecting(&self, expected_rows: u64, device: &DeviceInfo) -> Result<Plan<Self>> {
-        Plan::expecting(*self, expected_rows, device)
+        Plan::expecting(*self, Some(expected_rows), device)
     }
 
     /// Whether there is nothing to compute, whatever the group tables say.

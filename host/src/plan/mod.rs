@@ -24,33 +24,29 @@ pub struct Plan<O = Fp8GroupedMm> {
 
 impl<O: Operation> Plan<O> {
     pub(crate) fn new(problem: O, device: &DeviceInfo) -> Result<Self> {
-        Self::among(VARIANTS, problem, device)
+        Self::expecting(problem, None, device)
     }
 
-    /// As [`new`](Self::new), for calls that use about so many of the rows.
-    pub(crate) fn expecting(problem: O, expected_rows: u64, device: &DeviceInfo) -> Result<Self> {
-        problem.validate_expecting(expected_rows)?;
-        Self::decide(VARIANTS, problem, expected_rows, device)
+    /// As [`new`](Self::new), for calls that use about so many of the rows, or all of them.
+    pub(crate) fn expecting(
+        problem: O,
+        expected_rows: Option<u64>,
+        device: &DeviceInfo,
+    ) -> Result<Self> {
+        Self::among(VARIANTS, problem, expected_rows, device)
     }
 
-    /// As [`new`](Self::new), from another table of kernels.
+    /// As [`expecting`](Self::expecting), from another table of kernels.
     pub(crate) fn among(
         variants: &'static [Variant],
         problem: O,
+        expected_rows: Option<u64>,
         device: &DeviceInfo,
     ) -> Result<Self> {
-        problem.validate()?;
+        problem.validate_expecting(expected_rows)?;
         let [rows, _] = problem.rows_and_experts();
-        Self::decide(variants, problem, rows, device)
-    }
-
-    /// The kernel is for the rows that are expected, the grid for all that there can be.
-    fn decide(
-        variants: &'static [Variant],
-        problem: O,
-        expected_rows: u64,
-        device: &DeviceInfo,
-    ) -> Result<Self> {
+        let expected_rows = expected_rows.unwrap_or(rows);
+        // The kernel is for the rows that are expected, the grid for all that there can be.
         let candidates = choice::candidates(variants, &problem.with_rows(expected_rows), device);
         let variant = choice::choose(&candidates, &problem, device)?;
         let grid = choice::grid(variant, &problem, device);

@@ -88,7 +88,7 @@ const QUANT: Mxfp8GroupedQuant = Mxfp8GroupedQuant {
 };
 
 fn made_up<O: Operation>(problem: O, device: &DeviceInfo) -> Result<Plan<O>> {
-    Plan::among(&made_up::VARIANTS, problem, device)
+    Plan::among(&made_up::VARIANTS, problem, None, device)
 }
 
 fn symbol<O: Operation>(problem: O, device: &DeviceInfo) -> &'static str {
@@ -159,7 +159,7 @@ fn the_families_that_would_serve_are_named() {
          (NVIDIA H200)"
     );
     assert_eq!(
-        Plan::among(&[], MM, &a10).unwrap_err().to_string(),
+        Plan::among(&[], MM, None, &a10).unwrap_err().to_string(),
         "MXFP8 grouped GEMM needs a kernel from e4m3 to bf16, which this build does not have; this \
          device is sm_86 (NVIDIA A10)"
     );

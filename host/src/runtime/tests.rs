@@ -26,7 +26,7 @@ fn a_prepared_plan_is_shared_between_threads() {
 fn prepared<O: Operation>(problem: O, info: DeviceInfo) -> (Arc<MockDriver>, Prepared<O>) {
     let driver = MockDriver::new(info).shared();
     let device = Device::with_driver(driver.clone());
-    let plan = Plan::among(&made_up::VARIANTS, problem, device.info()).expect("plan");
+    let plan = Plan::among(&made_up::VARIANTS, problem, None, device.info()).expect("plan");
     let arch = plan.variant().arch;
     let text = format!(
         ".version 8.0\n.target {}\n.visible .const .u32 EXPERT_GEMM_ABI = {ABI_VERSION};\n",
