@@ -4,7 +4,7 @@ use crate::abi::{MAPS, TensorMap, Variant};
 use crate::device::{Device, Kernel};
 use crate::driver::{Driver, FunctionAttributes, LaunchSpec, Stream};
 use crate::error::Result;
-use crate::ops::{Fp8GroupedMm, Operands, Operation, Parameter};
+use crate::ops::{Addresses, Fp8GroupedMm, Operands, Operation, Parameter};
 use crate::plan::Plan;
 use crate::tensor::Inspection;
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,7 @@ pub struct Prepared<O = Fp8GroupedMm> {
 
 /// The tensor maps of the last launch and the addresses they were made for, so that a service that launches
 /// on the same buffers encodes them once. Encoding depends on nothing else: the shapes are the plan's.
-type MapCache = Arc<Mutex<Option<([u64; 2], [TensorMap; MAPS])>>>;
+type MapCache = Arc<Mutex<Option<(Addresses, [TensorMap; MAPS])>>>;
 
 impl<O> Prepared<O> {
     pub(crate) fn new(device: Device, plan: Plan<O>, kernel: Kernel) -> Self {
@@ -121,7 +121,7 @@ fn encoded_maps(
     variant: &Variant,
     cache: Option<&MapCache>,
 ) -> Result<[TensorMap; MAPS]> {
-    let addresses = operands.addresses();
+    let addresses = operands.addresses(variant);
     // A thread that finds the cache in use encodes for itself rather than wait.
     let mut cached = cache.and_then(|cache| cache.try_lock().ok());
     if let Some(Some((of, maps))) = cached.as_deref()

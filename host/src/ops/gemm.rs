@@ -7,16 +7,22 @@ use crate::abi::{ElementType, MAPS, Shares, Variant, WeightOrder};
 use crate::driver::{L2Promotion, OutOfBounds, Swizzle, TensorMapSpec};
 use crate::tensor::Dims;
 
+/// What the maps of a call depend on: addresses of the activations, of the weights, and of the output if it has a map.
+pub(crate) type Addresses = [u64; 3];
+
 /// Bytes of a row of a box: one 128-byte swizzle atom, 128 elements of one byte.
 const BOX_BYTES: u64 = 128;
 
-/// The matrices of a grouped product, both of one-byte elements.
+/// The matrices of a grouped product: activations and weights of one-byte elements, and the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Operands {
     /// Address of the activations `[rows, k]`.
     pub(super) a: u64,
     /// Address of the weights `[experts, n, k]`.
     pub(super) b: u64,
+    /// Address of the output `[rows, n]`.
+    pub(super) output: u64,
+    pub(super) output_element: ElementType,
     pub(super) shape: Shape,
 }
 
@@ -31,13 +37,15 @@ pub(super) struct Shape {
 
 impl Operands {
     /// What the maps depend on beside the shapes.
-    pub(crate) const fn addresses(&self) -> [u64; 2] {
-        [self.a, self.b]
+    pub(crate) fn addresses(&self, variant: &Variant) -> Addresses {
+        let has_output = variant.output_box != [0; 2];
+        [self.a, self.b, if has_output { self.output } else { 0 }]
     }
 
-    /// The activations in up to four boxes, then the weights; `None` where a kernel has no use for one.
+    /// The activations in up to four boxes, or the output and the activations in up to three; then the weights. `None` where a
+    /// kernel has no use for one.
     pub(crate) fn maps(&self, variant: &Variant) -> [Option<TensorMapSpec>; MAPS] {
-        let Self { a, b, shape: Shape { rows, experts, n, k } } = *self;
+        let Self { a, b, output, output_element, shape: Shape { rows, experts, n, k } } = *self;
         let map = |address, dims: &[u64], strides: &[u64], box_dims: &[u64]| TensorMapSpec {
             element: ElementType::U8,
             address,
@@ -65,7 +73,13 @@ impl Operands {
         let used = |rows: u32| (rows != 0).then_some(u64::from(rows));
         let [a, b, c, d, columns] = variant.box_rows.map(used);
         let [a, b, c, d] = [a, b, c, d].map(|rows| rows.map(tokens));
-        [a, b, c, d, columns.map(weights)]
+        let [box_columns, box_rows] = variant.output_box.map(used);
+        let output = box_columns.zip(box_rows).map(|(box_columns, box_rows)| {
+            let pitch = n.saturating_mul(output_element.bytes());
+            let map = map(output, &[n, rows], &[pitch], &[box_columns, box_rows]);
+            TensorMapSpec { element: output_element, ..map }
+        });
+        [output.or(a), b, c, d, columns.map(weights)]
     }
 }
 
@@ -118,5 +132,47 @@ impl Shape {
             return 0;
         }
         2 * self.rows as u128 * self.n as u128 * self.k as u128
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::VARIANTS;
+    use crate::abi::fp8_block::wide::OUTPUT_MAP;
+
+    const OPERANDS: Operands = Operands {
+        a: 0x1000,
+        b: 0x2000,
+        output: 0x3000,
+        output_element: ElementType::F16,
+        shape: Shape { rows: 300, experts: 3, n: 256, k: 384 },
+    };
+
+    fn variant(symbol: &str) -> &'static Variant {
+        VARIANTS.iter().find(|variant| variant.symbol == symbol).expect("a variant")
+    }
+
+    #[test]
+    fn a_kernel_that_stores_boxes_has_the_map_of_the_output() {
+        let wide = variant("fp8_block_sm90_wide_f16");
+        let maps = OPERANDS.maps(wide);
+        let output = maps[OUTPUT_MAP].as_ref().expect("a map of the output");
+        assert_eq!((output.address, output.element), (0x3000, ElementType::F16));
+        assert_eq!(output.dims.as_slice(), [256, 300]);
+        assert_eq!(output.strides_bytes.as_slice(), [512]);
+        assert_eq!(output.box_dims.as_slice(), [64, 16]);
+        assert_eq!(output.validate(), Ok(()));
+        let addresses = maps.each_ref().map(|map| map.as_ref().map(|map| map.address));
+        assert_eq!(addresses, [Some(0x3000), None, None, Some(0x1000), Some(0x2000)]);
+    }
+
+    #[test]
+    fn maps_are_made_anew_for_another_output_only_where_it_has_one() {
+        let elsewhere = Operands { output: 0x4000, ..OPERANDS };
+        let [flat, wide] = ["fp8_block_sm90_f16", "fp8_block_sm90_wide_f16"].map(variant);
+        assert_eq!(OPERANDS.addresses(flat), elsewhere.addresses(flat));
+        assert_eq!(OPERANDS.maps(flat), elsewhere.maps(flat));
+        assert_ne!(OPERANDS.addresses(wide), elsewhere.addresses(wide));
     }
 }

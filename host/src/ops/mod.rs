@@ -8,7 +8,7 @@ mod mxfp8_grouped_mm;
 mod mxfp8_grouped_quant;
 
 pub use fp8_grouped_mm::{Fp8GroupedMm, Fp8GroupedMmTensors};
-pub(crate) use gemm::Operands;
+pub(crate) use gemm::{Addresses, Operands};
 pub use limits::{MAX_EXPERTS, MAX_ROWS, MAX_SCALE_ROWS, MAX_SIDE, MAX_WEIGHT_BYTES};
 pub(crate) use limits::{rows_and_experts, scale_rows, side, size};
 pub use mxfp8_grouped_mm::{Mxfp8GroupedMm, Mxfp8GroupedMmTensors};

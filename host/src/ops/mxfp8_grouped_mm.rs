@@ -248,7 +248,8 @@ impl Operation for Mxfp8GroupedMm {
 
     fn operands(&self, tensors: &Self::Tensors<'_>) -> Option<Operands> {
         let (a, b) = (tensors.a.address(), tensors.b.address());
-        Some(Operands { a, b, shape: self.shape() })
+        let output = tensors.output.address();
+        Some(Operands { a, b, output, output_element: self.output, shape: self.shape() })
     }
 
     fn params(&self, maps: [TensorMap; MAPS], tensors: &Self::Tensors<'_>) -> Mxfp8GemmParams {

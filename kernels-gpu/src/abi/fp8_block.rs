@@ -54,6 +54,10 @@ pub mod wide {
     pub const TILE_COLUMNS: u32 = 192;
     /// Rows of weights in a set of [`super::super::WeightOrder::Sets`].
     pub const SET: u32 = 32;
+    /// Columns and rows of the boxes of the output: what a warp stores at once.
+    pub const PANEL: [u32; 2] = [64, 16];
+    /// Which of [`super::Fp8BlockParams::tokens`] is the output's map.
+    pub const OUTPUT_MAP: usize = 0;
     /// Rows of all boxes: all tokens of a tile in one, and the half of its weights that a CTA copies for both.
     pub const BOX_ROWS: [u32; 5] = [0, 0, 0, TILE, TILE_COLUMNS / CLUSTER];
     /// The kernel is for more rows an expert on average: tiles of few rows are computed whole.
@@ -68,14 +72,15 @@ pub mod wide {
     /// Chunks of the ring of scales.
     pub const SCALE_STAGES: u32 = 4;
     /// Dynamic shared memory of a CTA, in bytes.
-    pub const SMEM_BYTES: u32 = 213_392;
+    pub const SMEM_BYTES: u32 = 229_776;
 }
 
 /// The one parameter of all its kernels, passed by value. Pointers are device addresses.
 #[repr(C, align(16))]
 #[derive(Clone, Copy, Debug)]
 pub struct Fp8BlockParams {
-    /// Activations `[rows, k]` e4m3, boxes of each of [`TOKEN_BOX_ROWS`] x 128 bytes, 128-byte swizzle.
+    /// Activations `[rows, k]` e4m3, boxes of each of [`TOKEN_BOX_ROWS`] x 128 bytes, 128-byte swizzle. Wide: the first is the
+    /// output's, boxes of [`wide::PANEL`], 128-byte swizzle.
     pub tokens: [TensorMap; 4],
     /// Weights `[experts, n, k]` e4m3, box of 1 x [`TILE`] x 128 bytes (wide: 96 rows in sets), 128-byte swizzle.
     pub weights: TensorMap,

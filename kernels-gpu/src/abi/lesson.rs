@@ -51,6 +51,7 @@ const fn lesson(
         tile: [rows, TILE, TILE],
         box_rows: super::fp8_block::BOX_ROWS,
         weight_order: WeightOrder::Rows,
+        output_box: [0; 2],
         stages,
         cluster: 1,
         shares: Shares::Tokens,

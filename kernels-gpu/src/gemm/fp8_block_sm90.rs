@@ -8,7 +8,7 @@
 //! | weights `b` | e4m3 | `[experts, N, K]` | TMA, boxes of 128 rows x 128 bytes |
 //! | `sa` | f32 | `[rows, K / 128]` | asynchronous copies of 4 K blocks a row |
 //! | `sb` | f32 | `[experts, N / 128, K / 128]` | the same |
-//! | output `D` | bf16, f16 | `[rows, N]` | 16-byte stores, only rows of the tile's expert |
+//! | output `D` | bf16, f16 | `[rows, N]` | 16-byte stores; wide also TMA, boxes of 16 rows x 64 columns; only rows of the tile's expert |
 //!
 //! ```text
 //! one warp    posts the CTA's tiles              (128 rows x 128 columns each, or fewer rows, or 192 of either)
@@ -55,7 +55,7 @@
 //! 13. **Tall tiles** in a kernel of their own, `fp8_block_sm90_tall`, for about 128 to 192 rows an expert: the last tile
 //!    of an expert takes up to 64 rows more, and its weights are multiplied once instead of twice (see `tall`).
 //! 14. **Wide tiles** in a kernel of their own, `fp8_block_sm90_wide`, for many rows an expert: 192 columns for the tokens of
-//!     128, weights shared by the cluster, and an output that needs no shared memory (see `wide`). 0 to 10 % of prefill on an H200.
+//!     128, weights shared by the cluster, and stores that hardly wait (see `wide`). 0 to 10 % of prefill on an H200.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 
@@ -154,7 +154,8 @@ const _: () = assert!(SWAP_ROWS * SWAPPED_PITCH <= STAGING_BYTES);
 
 // The shared memory of a CTA.
 const SLOTS: u32 = 0;
-const SCALES_A: u32 = SLOTS + STAGES * SLOT_BYTES;
+const PANELS: u32 = SLOTS + STAGES * SLOT_BYTES;
+const SCALES_A: u32 = PANELS + if WIDE { MATH_WARPS * wide::PANEL_BYTES } else { 0 };
 const SCALES_B: u32 = SCALES_A + SCALE_STAGES * TILE_TOKENS * CHUNK_BYTES;
 const STAGING: u32 = SCALES_B + SCALE_STAGES * SCALES_OF_WEIGHTS * CHUNK_BYTES;
 const WORK: u32 = STAGING + if WIDE { 0 } else { MATH_WARPS * STAGING_BYTES };
@@ -239,6 +240,10 @@ impl Shared {
     #[inline(always)]
     fn staging(self, math_warp: u32) -> Smem {
         self.0.at(STAGING + math_warp * STAGING_BYTES)
+    }
+    #[inline(always)]
+    fn panel(self, math_warp: u32) -> Smem {
+        self.0.at(PANELS + math_warp * wide::PANEL_BYTES)
     }
     /// One arrival by the tensor copies, with their bytes.
     #[inline(always)]

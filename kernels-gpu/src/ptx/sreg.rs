@@ -43,6 +43,18 @@ pub(crate) fn stay_a_loop() {
     unsafe { core::arch::asm!(".pragma \"nounroll\";", options(nomem, nostack)) }
 }
 
+/// Executed by: any thread. The same value, of which the compiler no longer knows where it came from: what is made of it is not
+/// made ahead and kept in registers.
+#[inline(always)]
+pub(crate) fn opaque_u32(value: u32) -> u32 {
+    let mut same = value;
+    // SAFETY: no instruction.
+    unsafe {
+        core::arch::asm!("// {same}", same = inout(reg32) same, options(nomem, nostack));
+    }
+    same
+}
+
 /// Executed by: any thread. The same value, of which the compiler no longer knows where it came from. It then
 /// computes a chain of addresses step by step; left alone, it keeps a register pair for each of them.
 #[inline(always)]

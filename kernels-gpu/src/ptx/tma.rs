@@ -96,6 +96,33 @@ pub(crate) unsafe fn load_5d_multicast(
     }
 }
 
+/// Executed by: one thread. Copies `source` to the box at `(x, y)`, as far as that lies in the tensor. The copy belongs to the
+/// thread's next group.
+#[inline(always)]
+pub(crate) unsafe fn store_2d(map: MapAddress, [x, y]: [u32; 2], source: Smem) {
+    // SAFETY: the async proxy sees the box in `source`, which stays until its group is read, by contract.
+    unsafe {
+        asm!(
+            "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [{map}, {{{x}, {y}}}], [{source}];",
+            map = in(reg64) map.0, x = in(reg32) x, y = in(reg32) y, source = in(reg32) source.0, options(nostack)
+        );
+    }
+}
+
+/// Executed by: any thread. Makes a group of its stores that are in none.
+#[inline(always)]
+pub(crate) unsafe fn commit_stores() {
+    // SAFETY: no operands.
+    unsafe { asm!("cp.async.bulk.commit_group;", options(nostack)) }
+}
+
+/// Executed by: any thread. Waits until all its groups have read their sources.
+#[inline(always)]
+pub(crate) unsafe fn wait_stores_read() {
+    // SAFETY: no operands.
+    unsafe { asm!("cp.async.bulk.wait_group.read 0;", options(nostack)) }
+}
+
 /// What a copy asks of the second-level cache, made by [`evict_first`].
 #[derive(Clone, Copy)]
 pub(crate) struct CachePolicy(u64);

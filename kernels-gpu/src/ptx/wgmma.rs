@@ -47,6 +47,9 @@ pub(crate) trait Mma<const R: usize> {
     /// [`Mma::landed`].
     unsafe fn start(d: &mut [f32; R], a: u64, b: u64);
 
+    /// Executed by: any thread. Accumulators of no value, for [`Mma::start`] to overwrite: registers that nobody sets.
+    fn unset() -> [f32; R];
+
     /// Executed by: any thread, after [`wait`]. Keeps the compiler from using `d` any earlier.
     unsafe fn landed(d: &mut [f32; R]);
 }
@@ -91,6 +94,22 @@ macro_rules! mma {
                         options(nostack)
                     );
                 }
+            }
+
+            #[inline(always)]
+            fn unset() -> [f32; [$i0 $(, $i)*].len()] {
+                let $first: f32;
+                $(let $register: f32;)*
+                // SAFETY: no instruction; whatever the registers hold is a float.
+                unsafe {
+                    asm!(
+                        concat!("// {", stringify!($first), "}", $(" {", stringify!($register), "}",)*),
+                        $first = out(reg32) $first,
+                        $($register = out(reg32) $register,)*
+                        options(nostack)
+                    );
+                }
+                [$first $(, $register)*]
             }
 
             #[inline(always)]

@@ -19,20 +19,18 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
         scales: Ring::new(),
         warp,
         lane,
+        panels: super::wide::Panels::NONE,
     };
+    if WIDE {
+        // SAFETY: all warps of a warpgroup come here.
+        return unsafe { math.wide_tiles::<O>() };
+    }
     let mut done = Done::NONE;
     loop {
         // SAFETY: all warps of a warpgroup take the same items, so they stay together.
         unsafe {
             math.look_ahead();
             let Some(work) = math.next.take() else { break };
-            if WIDE {
-                if work.rows == 0 {
-                    break;
-                }
-                math.wide_tile::<O>(work);
-                continue;
-            }
             if span_of(work.rows) != TILE {
                 // No form but the one for many rows carries sums along: so none has to find registers for them.
                 math.store_done::<O>(&mut done);
@@ -72,6 +70,8 @@ pub(super) struct Math<'a> {
     pub(super) scales: Ring<SCALE_STAGES>,
     pub(super) warp: u32,
     pub(super) lane: u32,
+    /// Wide tiles: where the panels of the last tile go that are still to be stored.
+    pub(super) panels: super::wide::Panels,
 }
 
 impl Math<'_> {

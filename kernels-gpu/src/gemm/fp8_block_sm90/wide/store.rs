@@ -1,4 +1,5 @@
-//! How a warp stores its 16 rows of 96 columns, a thread 16 bytes at a time.
+//! How a warp stores sets of columns of its 16 rows from registers, a thread 16 bytes at a time: as far as there are rows and
+//! columns.
 
 use super::*;
 
@@ -6,18 +7,19 @@ use super::*;
 const SET_BYTES: u64 = SET as u64 * 2;
 
 impl Math<'_> {
-    /// Executed by: warp, converged. Stores half of a tile, as far as there are rows and columns.
+    /// Executed by: warp, converged. Stores neighbouring sets of a tile, the first of which begins so many columns to the right.
     #[inline(always)]
-    pub(super) unsafe fn store_half<O: Output>(
+    pub(super) unsafe fn store_sets<O: Output, const N: usize>(
         &self,
         work: Work,
-        sums: &[f32; HALF_SUMS],
-        half: u32,
+        right: u32,
+        sets: [&[f32; SET_SUMS]; N],
     ) {
         let n = self.args.tables.problem.n;
-        let left = work.col_block * TILE_COLUMNS + half * HALF_COLUMNS;
-        let column = left + self.lane % 4 * (SET / 4);
-        let row = self.warp * fragment::WARP_ROWS + fragment::row(self.lane);
+        let left = work.col_block * TILE_COLUMNS + right;
+        let lane = sreg::opaque_u32(self.lane);
+        let column = left + lane % 4 * (SET / 4);
+        let row = self.warp * fragment::WARP_ROWS + fragment::row(lane);
         let mut lower = 0;
         while lower < 2 {
             let row = row + 8 * lower as u32;
@@ -25,8 +27,8 @@ impl Math<'_> {
                 let row = u64::from(work.row + row);
                 let target = self.args.output + (row * u64::from(n) + u64::from(column)) * 2;
                 let mut set = 0;
-                while set < sets(sums).len() {
-                    let words = words::<O>(sets(sums)[set], lower);
+                while set < N {
+                    let words = words::<O>(sets[set], lower);
                     // The tile may end behind the last column.
                     if left + set as u32 * SET < n {
                         // SAFETY: only rows of the expert and columns of the output are stored.
@@ -44,7 +46,7 @@ impl Math<'_> {
 
 /// What a thread stores of its upper row of a set, or of its lower one: eight neighbours.
 #[inline(always)]
-fn words<O: Output>(sums: &[f32; SET_SUMS], lower: usize) -> [u32; 4] {
+pub(super) fn words<O: Output>(sums: &[f32; SET_SUMS], lower: usize) -> [u32; 4] {
     let pair = |group: usize| {
         let i = group * 4 + lower * 2;
         O::pack(sums[i], sums[i + 1])
