@@ -240,6 +240,11 @@ impl Operation for Fp8GroupedMm {
         let beside = variant.rows_beside.saturating_add(alone);
         let rows = u128::from(variant.tile[0]) + u128::from(beside);
         let tile_cost = rows * u128::from(variant.tile[1]) * u128::from(self.k);
+        // In a few rounds the tiles of the rows beyond one tile cost a kernel without room for them a quarter; they are short ones
+        // of the kernel of wide tiles, and cost it little.
+        let is_full = is_near && average <= fp8_block::TILE.into();
+        let spills = is_full && !is_long && !has_room && variant.shares == Shares::Tokens;
+        let tile_cost = if spills { tile_cost + tile_cost / 4 } else { tile_cost };
         Work { tile_cost, ..work }
     }
 

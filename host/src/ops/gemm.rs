@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(output.box_dims.as_slice(), [64, 16]);
         assert_eq!(output.validate(), Ok(()));
         let addresses = maps.each_ref().map(|map| map.as_ref().map(|map| map.address));
-        assert_eq!(addresses, [Some(0x3000), None, None, Some(0x1000), Some(0x2000)]);
+        assert_eq!(addresses, [Some(0x3000), None, Some(0x1000), Some(0x1000), Some(0x2000)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::made_up;
 use crate::ops::{Mxfp8GroupedMm, Mxfp8GroupedQuant};
 
 fn problem() -> Fp8GroupedMm {
-    Fp8GroupedMm { rows: 4096, experts: 32, n: 4096, k: 7168, output: ElementType::Bf16 }
+    Fp8GroupedMm { rows: 2048, experts: 32, n: 4096, k: 7168, output: ElementType::Bf16 }
 }
 
 #[test]
@@ -230,10 +230,12 @@ fn few_rows_an_expert_have_a_kernel_of_their_own() {
 /// are many tiles, also rows that at random are more than 128 for some experts.
 #[test]
 fn tall_tiles_are_for_up_to_192_rows_an_expert() {
-    let (flat, tall) = ("fp8_block_sm90_bf16", "fp8_block_sm90_tall_bf16");
+    let [flat, tall, wide] =
+        ["fp8_block_sm90_bf16", "fp8_block_sm90_tall_bf16", "fp8_block_sm90_wide_bf16"];
     for (rows, experts, chosen) in [
         (1, 1, flat),
-        (32 * 128, 32, flat),
+        (32 * 118, 32, flat),
+        (32 * 128, 32, wide),
         (32 * 128 + 1, 32, tall),
         (32 * 192, 32, tall),
         (8 * 192, 8, tall),
@@ -241,7 +243,7 @@ fn tall_tiles_are_for_up_to_192_rows_an_expert() {
         (48 * 118, 48, flat),
         (48 * 119, 48, tall),
         (48 * 128, 48, tall),
-        (47 * 128, 47, flat),
+        (47 * 128, 47, wide),
         // 32 tall tiles, or 64 others: either is one wave.
         (192, 1, flat),
         (2 * 192, 2, flat),
@@ -295,6 +297,12 @@ fn wide_tiles_are_for_many_rows_or_few_rounds() {
         (of(3072, 4096), 8 * 192, 8, wide),
         // 16 rounds and 24.
         (of(3072, 4096), 128 * 112, 128, flat),
+        // 6 rounds and 8, 3 and 4, 2 and 2: at random many experts have a few rows more than a tile of the others holds.
+        (gate_up, 32 * 119, 32, wide),
+        (down, 8 * 128, 8, wide),
+        (gate_up, 8 * 128, 8, flat),
+        (narrow, 32 * 128, 32, wide),
+        (narrow, 128 * 128, 128, tall),
     ] {
         let plan = Fp8GroupedMm { rows, experts, ..shape }.plan(&DeviceInfo::h200());
         let plan = plan.expect("plan");

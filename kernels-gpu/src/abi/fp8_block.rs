@@ -58,9 +58,11 @@ pub mod wide {
     pub const PANEL: [u32; 2] = [64, 16];
     /// Which of [`super::Fp8BlockParams::tokens`] is the output's map.
     pub const OUTPUT_MAP: usize = 0;
-    /// Rows of all boxes: all tokens of a tile in one, and the half of its weights that a CTA copies for both.
-    pub const BOX_ROWS: [u32; 5] = [0, 0, 0, TILE, TILE_COLUMNS / CLUSTER];
-    /// The kernel is for more rows an expert on average: tiles of few rows are computed whole.
+    /// Rows of a short tile: of a row block without a partner, if it has no more.
+    pub const SHORT: u32 = 64;
+    /// Rows of all boxes: all tokens of a short tile or of another in one, and the half of its weights that a CTA copies for both.
+    pub const BOX_ROWS: [u32; 5] = [0, 0, SHORT, TILE, TILE_COLUMNS / CLUSTER];
+    /// The kernel is for more rows an expert on average: it has no form for so few rows that tensor cores would hardly be used.
     pub const MORE_ROWS_THAN: u32 = 95;
     /// What a plan adds to a tile's rows, so that it counts as 1.42 others, an eighth less being the due of a kernel made for
     /// so many rows: measured from 1.37 in few rounds of tiles to 1.45 in many.

@@ -2,7 +2,7 @@
 //!
 //! Prefill waits for L2: of a tile of 128 x 128 it has to deliver 24 KB a K block where the tensor core takes 512 cycles, of
 //! this one 28 KB where it takes 768. Each warpgroup multiplies its 64 rows by the left 96 columns and by the right 96, and the
-//! two accumulators take turns as in `rows`.
+//! two accumulators take turns as in `rows`. A last row block of at most 64 rows has tiles of its own (see [`short`]).
 //!
 //! A warp stores a tile in three parts of 64 columns, so that it hardly waits: the first by the copy engine, from shared memory
 //! (see [`panel`]), while the right half of the last block multiplies; the middle one from registers; the last one by the copy
@@ -18,12 +18,13 @@
 
 mod load;
 mod panel;
+mod short;
 mod store;
 
 pub(super) use self::load::{copy_tiles, prefetch_maps, scale_block};
 pub(super) use self::panel::{PANEL_BYTES, Panels};
 use super::math::Math;
-use super::wide_tiles::{SET, TILE_COLUMNS};
+use super::wide_tiles::{SET, SHORT, TILE_COLUMNS};
 use super::*;
 use crate::ptx::wgmma::{self, M64N96, Mma};
 use crate::tile::promote::promote_rows;
@@ -46,6 +47,11 @@ pub(super) struct Halves {
 
 impl Halves {
     pub(super) const ZERO: Self = Self { left: [0.0; HALF_SUMS], right: [0.0; HALF_SUMS] };
+
+    #[inline(always)]
+    fn unset() -> Self {
+        Self { left: M64N96::unset(), right: M64N96::unset() }
+    }
 }
 
 /// `sa * sb` of a K block, of the thread's upper and lower row: for the tile's first two sets of columns, the middle two, and the
@@ -56,28 +62,41 @@ impl Math<'_> {
     /// Executed by: warpgroup. All tiles.
     #[inline(always)]
     pub(super) unsafe fn wide_tiles<O: Output>(&mut self) {
-        let mut sums = Halves::ZERO;
         // SAFETY: all warps of a warpgroup take the same items, so they stay together.
         unsafe {
-            loop {
-                self.look_ahead();
-                let Some(work) = self.next.take() else { break };
-                if work.rows == 0 {
-                    self.fill_last_panel::<O>(&sums);
-                    self.send_last_panel();
-                    // Nobody may leave before the copy engine has read its shared memory.
-                    tma::wait_stores_read();
-                    break;
+            let mut work = self.take();
+            while work.rows != 0 {
+                let mut sums = Halves::ZERO;
+                while work.rows == TILE {
+                    self.wide_tile::<O>(work, &mut sums);
+                    work = self.take();
                 }
-                self.wide_tile::<O>(work, &mut sums);
+                self.fill_last_panel::<O>(&sums);
+                self.send_last_panel();
+                while work.rows == SHORT {
+                    self.short_tile::<O>(work);
+                    work = self.take();
+                }
             }
+            // Nobody may leave before the copy engine has read its shared memory.
+            tma::wait_stores_read();
+        }
+    }
+
+    /// Executed by: warpgroup. The next item.
+    #[inline(always)]
+    unsafe fn take(&mut self) -> Work {
+        // SAFETY: the warp is converged.
+        unsafe {
+            self.look_ahead();
+            self.next.take().unwrap_or(Work::END)
         }
     }
 
     /// Executed by: warpgroup. The tile, and its store but for the last panel.
     #[inline(always)]
     unsafe fn wide_tile<O: Output>(&mut self, work: Work, sums: &mut Halves) {
-        let blocks = &mut Halves { left: M64N96::unset(), right: M64N96::unset() };
+        let blocks = &mut Halves::unset();
         let mut fresh = true;
         let mut left = self.args.k_blocks;
         // SAFETY: the warpgroup is converged; loops and branches are uniform.
@@ -107,11 +126,12 @@ impl Math<'_> {
                     (s0, s1, s2) = (s1, s2, s0);
                 }
             }
+            let above = self.warp * fragment::WARP_ROWS;
             if self.panels.wanted {
                 let middle = [sets(&sums.left)[2], sets(&sums.right)[0]];
-                self.store_sets::<O, 2>(work, 2 * SET, middle);
+                self.store_sets::<O, 2>(work, [above, 2 * SET], middle);
             } else {
-                self.store_sets::<O, 3>(work, HALF_COLUMNS, sets(&sums.right));
+                self.store_sets::<O, 3>(work, [above, HALF_COLUMNS], sets(&sums.right));
             }
         }
     }
@@ -197,7 +217,8 @@ impl Math<'_> {
                     self.fill_panel::<O>([sets(&sums.left)[0], sets(&sums.left)[1]]);
                     self.send_panel(0);
                 } else {
-                    self.store_sets::<O, 3>(work, 0, sets(&sums.left));
+                    let above = self.warp * fragment::WARP_ROWS;
+                    self.store_sets::<O, 3>(work, [above, 0], sets(&sums.left));
                 }
             }
             self.promote_right::<0>(sums, blocks, slot, scales);
@@ -207,21 +228,42 @@ impl Math<'_> {
     /// Executed by: warpgroup. Waits for the next slot and starts the multiplication of the warpgroup's rows by the left half.
     #[inline(always)]
     unsafe fn start_left(&mut self, blocks: &mut Halves) -> u32 {
-        let (slot, parity) = (self.tiles.slot(), self.tiles.parity());
-        // SAFETY: the barrier is initialised; behind it the slot has landed.
+        // SAFETY: the slot has landed.
         unsafe {
-            mbarrier::wait(self.smem.tile_full(slot), parity);
+            let slot = self.next_slot();
             self.start_half(&mut blocks.left, slot, 0);
+            slot
         }
-        self.tiles.advance();
-        slot
     }
 
     /// Executed by: warpgroup. Starts the multiplication of its rows by half of the weights in a slot that has landed.
     #[inline(always)]
     unsafe fn start_half(&self, block: &mut [f32; HALF_SUMS], slot: u32, half: u32) {
         let rows = self.warpgroup() * (OPERAND_BYTES / 2);
-        let [weights, tokens] = self.operands(slot, [half * HALF_BYTES, rows]);
+        // SAFETY: the slot has landed, by contract.
+        unsafe { self.start_rows(block, slot, [half * HALF_BYTES, rows]) }
+    }
+
+    /// Executed by: warpgroup. Waits for the next slot.
+    #[inline(always)]
+    unsafe fn next_slot(&mut self) -> u32 {
+        let slot = self.tiles.slot();
+        // SAFETY: the barrier is initialised.
+        unsafe { mbarrier::wait(self.smem.tile_full(slot), self.tiles.parity()) }
+        self.tiles.advance();
+        slot
+    }
+
+    /// Executed by: warpgroup. Starts the multiplication of 64 rows by half of the weights in a slot that has landed, each so many
+    /// bytes into its operand.
+    #[inline(always)]
+    unsafe fn start_rows(
+        &self,
+        block: &mut [f32; HALF_SUMS],
+        slot: u32,
+        [weights, tokens]: [u32; 2],
+    ) {
+        let [weights, tokens] = self.operands(slot, [weights, tokens]);
         // SAFETY: both operands are 128-byte swizzled tiles of 128-byte rows.
         unsafe {
             wgmma::fence();
@@ -269,24 +311,36 @@ impl Math<'_> {
     /// Executed by: warpgroup. `sa * sb` for each block of the next chunk.
     #[inline(always)]
     unsafe fn wide_scales(&mut self, work: Work) -> [Scales; 4] {
-        // SAFETY: the chunk has landed.
-        let (a, first, last) = unsafe {
-            let chunk = self.acquire_scales();
-            let row = self.warp * fragment::WARP_ROWS + fragment::row(self.lane);
-            let a = scale_chunk::load_rows(self.smem.scales_a(chunk).at(row * CHUNK_BYTES));
-            let b = self.smem.scales_b(chunk);
-            let (first, last) =
-                (ldst::load_shared_f32x4(b), ldst::load_shared_f32x4(b.at(CHUNK_BYTES)));
-            self.release_scales();
-            (a, first, last)
-        };
+        // SAFETY: the warpgroup is converged.
+        let (a, [first, last]) = unsafe { self.chunk_of_scales(self.warp * fragment::WARP_ROWS) };
         // Every other tile begins in the middle of a block of weights.
         let middle = if work.col_block.is_multiple_of(2) { first } else { last };
-        let [f0, f1, f2, f3] = scale_chunk::of_rows(a, first);
-        let [m0, m1, m2, m3] = scale_chunk::of_rows(a, middle);
-        let [l0, l1, l2, l3] = scale_chunk::of_rows(a, last);
-        [[f0, m0, l0], [f1, m1, l1], [f2, m2, l2], [f3, m3, l3]]
+        of_sets(a, [first, middle, last])
     }
+
+    /// Executed by: warpgroup. The next chunk of scales: of the thread's rows, with so many above the warp's, and of the weights.
+    #[inline(always)]
+    unsafe fn chunk_of_scales(&mut self, above: u32) -> ([[f32; 4]; 2], [[f32; 4]; 2]) {
+        // SAFETY: the chunk has landed.
+        unsafe {
+            let chunk = self.acquire_scales();
+            let row = above + fragment::row(self.lane);
+            let a = scale_chunk::load_rows(self.smem.scales_a(chunk).at(row * CHUNK_BYTES));
+            let b = self.smem.scales_b(chunk);
+            let b = [ldst::load_shared_f32x4(b), ldst::load_shared_f32x4(b.at(CHUNK_BYTES))];
+            self.release_scales();
+            (a, b)
+        }
+    }
+}
+
+/// `sa * sb` for each block of a chunk, of three groups of columns.
+#[inline(always)]
+fn of_sets(a: [[f32; 4]; 2], [b0, b1, b2]: [[f32; 4]; 3]) -> [Scales; 4] {
+    let [f0, f1, f2, f3] = scale_chunk::of_rows(a, b0);
+    let [m0, m1, m2, m3] = scale_chunk::of_rows(a, b1);
+    let [l0, l1, l2, l3] = scale_chunk::of_rows(a, b2);
+    [[f0, m0, l0], [f1, m1, l1], [f2, m2, l2], [f3, m3, l3]]
 }
 
 /// `sum += block * scale` of half a tile, each set of columns with its own scales.

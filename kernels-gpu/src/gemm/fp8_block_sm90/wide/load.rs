@@ -9,17 +9,18 @@ use crate::tile::work::Inbox;
 /// Executed by: one thread. Fetches the descriptors before their first use.
 #[inline(always)]
 pub(in super::super) unsafe fn prefetch_maps(args: &Args) {
-    // SAFETY: both maps are in use.
+    // SAFETY: the maps are in use.
     unsafe {
-        tma::prefetch_map(token_map(args));
+        tma::prefetch_map(token_map(args, TILE));
+        tma::prefetch_map(token_map(args, SHORT));
         tma::prefetch_map(args.weights);
     }
 }
 
-/// The map of boxes of a tile's rows: the kernel's only one of tokens, where others have that of their largest box.
+/// The map of boxes of all rows of a tile, short or not: where others have those of their largest boxes.
 #[inline(always)]
-fn token_map(args: &Args) -> MapAddress {
-    args.tokens.in_boxes_of(TOKEN_BOX_ROWS[3])
+fn token_map(args: &Args, rows: u32) -> MapAddress {
+    args.tokens.in_boxes_of(if rows == SHORT { TOKEN_BOX_ROWS[2] } else { TOKEN_BOX_ROWS[3] })
 }
 
 /// Executed by: any thread. Which block of weights, of one scale, is the tile's first, second, ...: the last one there is, if it
@@ -38,17 +39,18 @@ pub(in super::super) unsafe fn copy_tiles(args: &Args, smem: Shared, lane: u32) 
     let mut ring = Ring::<STAGES>::new();
     // SAFETY: the warp is converged.
     let mut work = unsafe { inbox.take(lane) };
-    let tokens = token_map(args);
     while work.rows != 0 {
         let (alone, expert) = work.alone();
         let half = if alone { 0 } else { sreg::cta_rank() };
         let set = expert * (args.tables.problem.n / SET)
             + (work.col_block * TILE_COLUMNS + half * HALF_COLUMNS) / SET;
+        let tokens = token_map(args, work.rows);
+        let bytes = WEIGHT_BYTES + work.rows * TILE_K;
         let mut next = Work::END;
         for kb in 0..args.k_blocks {
             let slot = ring.slot();
             let full = smem.tile_full(slot);
-            // SAFETY: the slot is free in all CTAs that a copy reaches; `full` expects exactly the bytes of a slot.
+            // SAFETY: the slot is free in all CTAs that a copy reaches; `full` expects exactly the bytes that are copied.
             unsafe {
                 if kb == args.k_blocks - 1 {
                     // Before the wait for the last slot, which hides it.
@@ -56,7 +58,7 @@ pub(in super::super) unsafe fn copy_tiles(args: &Args, smem: Shared, lane: u32) 
                 }
                 mbarrier::wait(smem.tile_free(slot), ring.free_parity());
                 if warp::elect() {
-                    mbarrier::arrive_expect(full, SLOT_BYTES);
+                    mbarrier::arrive_expect(full, bytes);
                     let weights = smem.weights(slot).at(half * HALF_BYTES);
                     let corner = [kb * TILE_K, 0, 0, 0, set];
                     if alone {

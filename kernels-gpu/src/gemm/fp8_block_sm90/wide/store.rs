@@ -7,19 +7,20 @@ use super::*;
 const SET_BYTES: u64 = SET as u64 * 2;
 
 impl Math<'_> {
-    /// Executed by: warp, converged. Stores neighbouring sets of a tile, the first of which begins so many columns to the right.
+    /// Executed by: warp, converged. Stores neighbouring sets of a tile: rows that have so many above them, and columns that have so
+    /// many to their left.
     #[inline(always)]
     pub(super) unsafe fn store_sets<O: Output, const N: usize>(
         &self,
         work: Work,
-        right: u32,
+        [above, before]: [u32; 2],
         sets: [&[f32; SET_SUMS]; N],
     ) {
         let n = self.args.tables.problem.n;
-        let left = work.col_block * TILE_COLUMNS + right;
+        let left = work.col_block * TILE_COLUMNS + before;
         let lane = sreg::opaque_u32(self.lane);
         let column = left + lane % 4 * (SET / 4);
-        let row = self.warp * fragment::WARP_ROWS + fragment::row(lane);
+        let row = above + fragment::row(lane);
         let mut lower = 0;
         while lower < 2 {
             let row = row + 8 * lower as u32;
