@@ -59,7 +59,9 @@ pub mod wide {
     /// Which of [`super::Fp8BlockParams::tokens`] is the output's map.
     pub const OUTPUT_MAP: usize = 0;
     /// Rows of a short tile: of a row block without a partner, if it has no more.
-    pub const SHORT: u32 = 64;
+    pub const SHORT: u32 = TILE / 2;
+    /// Columns of a narrow tile: of a last column block with a partner, if it has no more.
+    pub const NARROW: u32 = TILE_COLUMNS / 2;
     /// Rows of all boxes: all tokens of a short tile or of another in one, and the half of its weights that a CTA copies for both.
     pub const BOX_ROWS: [u32; 5] = [0, 0, SHORT, TILE, TILE_COLUMNS / CLUSTER];
     /// The kernel is for more rows an expert on average: it has no form for so few rows that tensor cores would hardly be used.

@@ -55,8 +55,8 @@
 //! 13. **Tall tiles** in a kernel of their own, `fp8_block_sm90_tall`, for about 128 to 192 rows an expert: the last tile
 //!    of an expert takes up to 64 rows more, and its weights are multiplied once instead of twice (see `tall`).
 //! 14. **Wide tiles** in a kernel of their own, `fp8_block_sm90_wide`, for many rows an expert: 192 columns for the tokens of
-//!     128, weights shared by the cluster, stores that hardly wait, and short tiles that are dealt out apart (see `wide`).
-//!     0 to 10 % of prefill on an H200, and 2 to 16 % where some experts have few rows.
+//!     128, weights shared by the cluster, stores that hardly wait, and half tiles that are dealt out apart (see `wide`).
+//!     Up to 14 % of prefill on an H200, and 2 to 16 % where some experts have few rows.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 

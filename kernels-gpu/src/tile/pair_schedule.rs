@@ -1,23 +1,48 @@
 //! Which tiles the CTAs of a cluster of two compute when they share weights.
 //!
 //! An entry of the list is two row blocks, one above the other, of a column block: a tile for each CTA. Where an expert has an
-//! odd number of row blocks, the last one's entries are two column blocks: then the CTAs share nothing. If that row block is a
-//! short one, so are its tiles, and their entries are numbered apart.
+//! odd number of row blocks, the last one's entries are two column blocks: then the CTAs share nothing.
 //!
-//! Tiles of a kind take the same time. Every cluster takes each entry whose index is its own modulo the number of clusters, of the
-//! short ones counted from the other end: so clusters keep pace by themselves, whichever experts the short ones are of.
+//! Some tiles are half ones: of a last row block without a partner that is short, and of a last column block that is narrow, where
+//! row blocks are paired. Their entries are numbered apart. Tiles of a kind take the same time, and every cluster takes each entry
+//! whose index is its own modulo the number of clusters, of half ones counted from the other end: so clusters keep pace by
+//! themselves, whichever experts the half ones are of.
 
 use super::raster;
 use super::schedule::GroupTables;
 use super::work::{Outbox, Work};
-use crate::abi::fp8_block::wide::{SHORT, TILE_COLUMNS};
+use crate::abi::fp8_block::wide::{NARROW, SHORT, TILE_COLUMNS};
 use crate::abi::fp8_block::{CLUSTER, TILE};
 use crate::ptx::{sreg, warp};
 
 /// Largest height of a panel, in pairs of row blocks: as many rows as [`raster::PANEL`] has.
 const PANEL: u32 = raster::PANEL / CLUSTER;
 
-/// How the tiles of a group are paired.
+/// Column blocks of the output.
+#[derive(Clone, Copy)]
+struct Columns {
+    /// Of all, and of those that are not narrow.
+    blocks: u32,
+    wide: u32,
+}
+
+impl Columns {
+    #[inline(always)]
+    fn of(n: u32) -> Self {
+        let blocks = raster::blocks(n, TILE_COLUMNS);
+        let last = n % TILE_COLUMNS;
+        let narrow = (last != 0) & (last <= NARROW);
+        Self { blocks, wide: blocks - narrow as u32 }
+    }
+
+    /// Entries of a row block without a partner.
+    #[inline(always)]
+    const fn side_by_side(self) -> u32 {
+        raster::blocks(self.blocks, CLUSTER)
+    }
+}
+
+/// How the row blocks of a group are paired.
 struct Pairs {
     /// Pairs of row blocks.
     pairs: u32,
@@ -36,24 +61,25 @@ impl Pairs {
         Self { pairs: row_blocks / CLUSTER, odd, short: odd & (last != 0) & (last <= SHORT) }
     }
 
-    /// Entries of whole tiles, and of short ones. The host bounds the tiles of one group by `u32::MAX`.
+    /// Entries of whole tiles, and of half ones. The host bounds the tiles of one group by `u32::MAX`.
     #[inline(always)]
-    fn entries(&self, col_blocks: u32) -> [u32; 2] {
-        let paired = self.pairs * col_blocks;
-        let alone = if self.odd { raster::blocks(col_blocks, CLUSTER) } else { 0 };
-        if self.short { [paired, alone] } else { [paired + alone, 0] }
+    fn entries(&self, columns: Columns) -> [u32; 2] {
+        let whole = self.pairs * columns.wide;
+        let half = self.pairs * (columns.blocks - columns.wide);
+        let alone = if self.odd { columns.side_by_side() } else { 0 };
+        if self.short { [whole, half + alone] } else { [whole + alone, half] }
     }
 }
 
-/// Executed by: warp, converged. Posts this CTA's tiles of [`TILE`] x [`TILE_COLUMNS`] and of [`SHORT`], then [`Work::END`]. Those of
-/// a row block without a partner are marked: a CTA copies all weights of such a tile itself.
+/// Executed by: warp, converged. Posts this CTA's tiles of [`TILE`] or [`SHORT`] x [`TILE_COLUMNS`], then [`Work::END`]. Half ones are
+/// marked, and those of a row block without a partner: a CTA copies all weights of such a tile itself.
 #[inline(always)]
 pub(crate) unsafe fn post_tiles(tables: &GroupTables, outbox: &mut Outbox, lane: u32) {
-    let col_blocks = raster::blocks(tables.problem.n, TILE_COLUMNS);
+    let columns = Columns::of(tables.problem.n);
     let clusters = sreg::ctas() / CLUSTER;
     let own = sreg::cta() / CLUSTER;
     // Entries from the group's first to the cluster's next.
-    let [mut next_whole, mut next_short] = [own, clusters - 1 - own];
+    let [mut next_whole, mut next_half] = [own, clusters - 1 - own];
     let mut first = 0;
     while first < tables.experts {
         // SAFETY: the warp is converged, by contract; loops and branches below are warp-uniform.
@@ -67,19 +93,19 @@ pub(crate) unsafe fn post_tiles(tables: &GroupTables, outbox: &mut Outbox, lane:
                     expert: first + owner,
                     rows: warp::broadcast(groups.rows, owner),
                     first_row: warp::broadcast(groups.first_row, owner),
-                    col_blocks,
+                    columns,
                 };
-                let [whole, short] = Pairs::of(group.rows).entries(col_blocks);
+                let [whole, half] = Pairs::of(group.rows).entries(columns);
                 while next_whole < whole {
                     outbox.post(group.whole_tile(next_whole), lane);
                     next_whole += clusters;
                 }
-                while next_short < short {
-                    outbox.post(group.short_tile(next_short), lane);
-                    next_short += clusters;
+                while next_half < half {
+                    outbox.post(group.half_tile(next_half), lane);
+                    next_half += clusters;
                 }
                 next_whole -= whole;
-                next_short -= short;
+                next_half -= half;
             }
         }
         first += 32;
@@ -93,8 +119,7 @@ struct Group {
     expert: u32,
     rows: u32,
     first_row: u32,
-    /// Column blocks of the output.
-    col_blocks: u32,
+    columns: Columns,
 }
 
 impl Group {
@@ -102,20 +127,33 @@ impl Group {
     #[inline(always)]
     fn whole_tile(&self, index: u32) -> Work {
         let Pairs { pairs, .. } = Pairs::of(self.rows);
-        let paired = pairs * self.col_blocks;
+        let paired = pairs * self.columns.wide;
         if index >= paired {
             return self.tile_alone(index - paired, TILE);
         }
         // No division by 0, even where the compiler computes a quotient ahead of the branch.
         let height = if pairs == 0 { 1 } else { pairs };
-        let (pair, col_block) = raster::tile_in_panels::<PANEL>(index, height, self.col_blocks);
-        self.tile(pair * CLUSTER + sreg::cta_rank(), col_block, TILE)
+        let (pair, col_block) = raster::tile_in_panels::<PANEL>(index, height, self.columns.wide);
+        self.paired_tile(pair, col_block)
     }
 
-    /// This CTA's tile of an entry of short ones.
+    /// This CTA's tile of an entry of half ones.
     #[inline(always)]
-    fn short_tile(&self, index: u32) -> Work {
-        self.tile_alone(index, SHORT)
+    fn half_tile(&self, index: u32) -> Work {
+        let Pairs { pairs, .. } = Pairs::of(self.rows);
+        let paired = pairs * (self.columns.blocks - self.columns.wide);
+        let tile = if index < paired {
+            self.paired_tile(index, self.columns.wide)
+        } else {
+            self.tile_alone(index - paired, SHORT)
+        };
+        tile.halved()
+    }
+
+    /// This CTA's tile of an entry of two row blocks.
+    #[inline(always)]
+    fn paired_tile(&self, pair: u32, col_block: u32) -> Work {
+        self.tile(pair * CLUSTER + sreg::cta_rank(), col_block, TILE)
     }
 
     /// This CTA's tile of an entry of a row block without a partner.
@@ -129,14 +167,14 @@ impl Group {
     fn tile(&self, row_block: u32, col_block: u32, height: u32) -> Work {
         let above = row_block * TILE;
         let left = self.rows - above;
-        let inside = col_block < self.col_blocks;
+        let inside = col_block < self.columns.blocks;
         let stored_rows = if left < TILE { left } else { TILE };
         Work {
             expert: self.expert,
             row: self.first_row + above,
             rows: height,
             stored_rows: if inside { stored_rows } else { 0 },
-            col_block: if inside { col_block } else { self.col_blocks - 1 },
+            col_block: if inside { col_block } else { self.columns.blocks - 1 },
         }
     }
 }

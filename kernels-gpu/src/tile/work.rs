@@ -27,19 +27,32 @@ impl Work {
     /// Ends the list.
     pub(crate) const END: Self = Self { expert: 0, row: 0, rows: 0, stored_rows: 0, col_block: 0 };
 
-    /// The mark of an expert whose weights no other tile has.
+    /// The mark of an expert whose weights no other tile has, and that of a tile which its kernel computes as half of one.
     const ALONE: u32 = 1 << 31;
+    const HALF: u32 = 1 << 30;
 
-    /// The item, marked if no other tile has the same weights. Its expert is below 2^31.
+    /// The item, marked if no other tile has the same weights. Its expert is below 2^30: no memory holds the weights of more.
     #[inline(always)]
     pub(crate) const fn marked(self, alone: bool) -> Self {
         Self { expert: self.expert | alone as u32 * Self::ALONE, ..self }
     }
 
-    /// Whether the item is marked, and its expert without the mark.
+    /// Whether the item is marked so, and its expert without marks.
     #[inline(always)]
     pub(crate) const fn alone(self) -> (bool, u32) {
-        (self.expert & Self::ALONE != 0, self.expert & !Self::ALONE)
+        (self.expert & Self::ALONE != 0, self.expert & !(Self::ALONE | Self::HALF))
+    }
+
+    /// The item, marked as half a tile. The same bound holds.
+    #[inline(always)]
+    pub(crate) const fn halved(self) -> Self {
+        Self { expert: self.expert | Self::HALF, ..self }
+    }
+
+    /// Whether the item is marked as half a tile.
+    #[inline(always)]
+    pub(crate) const fn is_half(self) -> bool {
+        self.expert & Self::HALF != 0
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Prefill waits for L2: of a tile of 128 x 128 it has to deliver 24 KB a K block where the tensor core takes 512 cycles, of
 //! this one 28 KB where it takes 768. Each warpgroup multiplies its 64 rows by the left 96 columns and by the right 96, and the
-//! two accumulators take turns as in `rows`. A last row block of at most 64 rows has tiles of its own (see [`short`]).
+//! two accumulators take turns as in `rows`. Where either has half of a tile left at its end, that is computed as such (see [`half`]).
 //!
 //! A warp stores a tile in three parts of 64 columns, so that it hardly waits: the first by the copy engine, from shared memory
 //! (see [`panel`]), while the right half of the last block multiplies; the middle one from registers; the last one by the copy
@@ -16,9 +16,9 @@
 //!
 //! [`WeightOrder::Sets`]: crate::abi::WeightOrder::Sets
 
+mod half;
 mod load;
 mod panel;
-mod short;
 mod store;
 
 pub(super) use self::load::{copy_tiles, prefetch_maps, scale_block};
@@ -54,6 +54,12 @@ impl Halves {
     }
 }
 
+/// Whether a tile is a half one of all rows, and of the columns that a last block has left.
+#[inline(always)]
+const fn is_narrow(work: Work) -> bool {
+    work.is_half() & (work.rows == TILE)
+}
+
 /// `sa * sb` of a K block, of the thread's upper and lower row: for the tile's first two sets of columns, the middle two, and the
 /// last two. Weights have a scale for four sets, so the middle ones have that of the first or of the last.
 type Scales = [[f32; 2]; 3];
@@ -67,14 +73,14 @@ impl Math<'_> {
             let mut work = self.take();
             while work.rows != 0 {
                 let mut sums = Halves::ZERO;
-                while work.rows == TILE {
+                while work.rows != 0 && !work.is_half() {
                     self.wide_tile::<O>(work, &mut sums);
                     work = self.take();
                 }
                 self.fill_last_panel::<O>(&sums);
                 self.send_last_panel();
-                while work.rows == SHORT {
-                    self.short_tile::<O>(work);
+                while work.is_half() {
+                    self.half_tile::<O>(work);
                     work = self.take();
                 }
             }

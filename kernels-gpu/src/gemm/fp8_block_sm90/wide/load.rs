@@ -1,5 +1,5 @@
 //! What fills the ring with tiles of 192 columns. The CTAs of a cluster have the same weights, and each copies half of them for
-//! both; where a row block has no partner, each has its own.
+//! both, or one all of a narrow tile's; where a row block has no partner, each has its own.
 
 use super::super::load::leave;
 use super::*;
@@ -41,11 +41,12 @@ pub(in super::super) unsafe fn copy_tiles(args: &Args, smem: Shared, lane: u32) 
     let mut work = unsafe { inbox.take(lane) };
     while work.rows != 0 {
         let (alone, expert) = work.alone();
+        let narrow = is_narrow(work);
         let half = if alone { 0 } else { sreg::cta_rank() };
         let set = expert * (args.tables.problem.n / SET)
             + (work.col_block * TILE_COLUMNS + half * HALF_COLUMNS) / SET;
         let tokens = token_map(args, work.rows);
-        let bytes = WEIGHT_BYTES + work.rows * TILE_K;
+        let bytes = if narrow { HALF_BYTES } else { WEIGHT_BYTES } + work.rows * TILE_K;
         let mut next = Work::END;
         for kb in 0..args.k_blocks {
             let slot = ring.slot();
@@ -65,7 +66,7 @@ pub(in super::super) unsafe fn copy_tiles(args: &Args, smem: Shared, lane: u32) 
                         let right = [kb * TILE_K, 0, 0, 0, set + HALF_COLUMNS / SET];
                         tma::load_5d(weights, args.weights, corner, full);
                         tma::load_5d(weights.at(HALF_BYTES), args.weights, right, full);
-                    } else {
+                    } else if !narrow | (half == 0) {
                         tma::load_5d_multicast(weights, args.weights, corner, full, ALL_CTAS);
                     }
                     tma::load_2d(smem.tokens(slot), tokens, [kb * TILE_K, work.row], full);
