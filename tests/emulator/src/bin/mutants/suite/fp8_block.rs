@@ -115,6 +115,10 @@ fn paired(make: Make) -> Vec<Launch> {
         make.packed(spec(12, 384, 384, 64), &[130; 12], 2),
         make.packed(spec(5, 384, 512, 66), &[130; 5], 2),
         make.packed(spec(5, 384, 1024, 67), &[130; 5], 2),
+        // Narrow and short tiles before others, with and without blocks behind their last chunk.
+        make.packed(spec(5, 640, 512, 68), &[130; 5], 2),
+        make.packed(spec(5, 640, 640, 69), &[130; 5], 2),
+        make.packed(spec(5, 384, 640, 70), &[40; 5], 2),
     ];
     launches
         .extend([640, 768, 896, 1024].map(|k| make.packed(spec(2, 384, k, 65), &[131, 188], 2)));
