@@ -1,4 +1,4 @@
-//! What the grouped products have in common: activations and weights behind tensor maps, tiles of the output.
+//! What the grouped products have in common: activations, weights and some outputs behind tensor maps, tiles of the output.
 
 use super::Work;
 use super::limits::row_tiles;

@@ -60,7 +60,7 @@ pub mod wide {
     pub const OUTPUT_MAP: usize = 0;
     /// Rows of a short tile: of a row block without a partner, if it has no more.
     pub const SHORT: u32 = TILE / 2;
-    /// Columns of a narrow tile: of a last column block with a partner, if it has no more.
+    /// Columns of a narrow tile: of a last column block, if it has no more and the row block has a partner.
     pub const NARROW: u32 = TILE_COLUMNS / 2;
     /// Rows of all boxes: all tokens of a short tile or of another in one, and the half of its weights that a CTA copies for both.
     pub const BOX_ROWS: [u32; 5] = [0, 0, SHORT, TILE, TILE_COLUMNS / CLUSTER];
@@ -84,7 +84,7 @@ pub mod wide {
 #[derive(Clone, Copy, Debug)]
 pub struct Fp8BlockParams {
     /// Activations `[rows, k]` e4m3, boxes of each of [`TOKEN_BOX_ROWS`] x 128 bytes, 128-byte swizzle. Wide: the first is the
-    /// output's, boxes of [`wide::PANEL`], 128-byte swizzle.
+    /// output's, boxes of [`wide::PANEL`], the last two have [`wide::SHORT`] rows and [`TILE`].
     pub tokens: [TensorMap; 4],
     /// Weights `[experts, n, k]` e4m3, box of 1 x [`TILE`] x 128 bytes (wide: 96 rows in sets), 128-byte swizzle.
     pub weights: TensorMap,

@@ -56,7 +56,8 @@
 //!    of an expert takes up to 64 rows more, and its weights are multiplied once instead of twice (see `tall`).
 //! 14. **Wide tiles** in a kernel of their own, `fp8_block_sm90_wide`, for many rows an expert: 192 columns for the tokens of
 //!     128, weights shared by the cluster, stores that hardly wait, and half tiles that are dealt out apart (see `wide`).
-//!     Up to 14 % of prefill on an H200, and 2 to 16 % where some experts have few rows.
+//!     Up to 14 % of prefill on an H200, and 2 to 16 % where some experts have few rows, by
+//!     Zipf with short K up to 6 % more.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 
@@ -91,7 +92,7 @@ const _: () = assert!(TILE == CLUSTER * TOKEN_BOX_ROWS[3] && SWAP_ROWS == TOKEN_
 
 /// Whether this is `fp8_block_sm90_tall`: an expert's last tile takes up to 64 rows more.
 const TALL: bool = cfg!(gpu_module = "fp8_block_sm90_tall");
-/// Whether this is `fp8_block_sm90_wide`: all tiles have 192 columns.
+/// Whether this is `fp8_block_sm90_wide`: tiles have 192 columns.
 const WIDE: bool = cfg!(gpu_module = "fp8_block_sm90_wide");
 /// Rows of a tile at most.
 const TILE_TOKENS: u32 = if TALL { tall_tiles::TILE_TOKENS } else { TILE };

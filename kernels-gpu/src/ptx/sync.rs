@@ -50,7 +50,8 @@ pub(crate) unsafe fn fence_mbarrier_init() {
     unsafe { asm!("fence.mbarrier_init.release.cluster;", options(nostack)) }
 }
 
-/// Executed by: any thread. Orders its generic accesses before later ones of the async proxy (TMA, wgmma).
+/// Executed by: any thread. Orders its generic accesses, and those that come before by a barrier, before its later ones of the
+/// async proxy (TMA, wgmma).
 #[inline(always)]
 pub(crate) unsafe fn fence_proxy_async() {
     // SAFETY: a fence has no operands.

@@ -6,7 +6,7 @@ use super::*;
 use crate::tile::ring::Ring;
 use crate::tile::work::Inbox;
 
-/// Executed by: one thread. Fetches the descriptors before their first use.
+/// Executed by: one thread. Fetches the descriptors before their first use, but for the output's, which is used much later.
 #[inline(always)]
 pub(in super::super) unsafe fn prefetch_maps(args: &Args) {
     // SAFETY: the maps are in use.
@@ -46,7 +46,8 @@ pub(in super::super) unsafe fn copy_tiles(args: &Args, smem: Shared, lane: u32) 
         let set = expert * (args.tables.problem.n / SET)
             + (work.col_block * TILE_COLUMNS + half * HALF_COLUMNS) / SET;
         let tokens = token_map(args, work.rows);
-        let bytes = if narrow { HALF_BYTES } else { WEIGHT_BYTES } + work.rows * TILE_K;
+        let weight_bytes = if narrow { HALF_BYTES } else { WEIGHT_BYTES };
+        let bytes = weight_bytes + work.rows * TILE_K;
         let mut next = Work::END;
         for kb in 0..args.k_blocks {
             let slot = ring.slot();

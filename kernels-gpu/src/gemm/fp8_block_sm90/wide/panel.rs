@@ -72,10 +72,11 @@ impl Math<'_> {
         }
     }
 
-    /// Executed by: warp, converged. Has the panel copied to the columns that are so many panels to the right, if they are wanted.
+    /// Executed by: warp, converged, after it filled the panel. Has it copied to the columns that are so many panels to the right, if
+    /// they are wanted.
     #[inline(always)]
     pub(super) unsafe fn send_panel(&self, right: u32) {
-        // SAFETY: the panel is filled; the box has no rows but the expert's.
+        // SAFETY: the panel is filled, by contract; the box has no rows but the expert's.
         unsafe {
             warp::sync();
             if warp::elect() & self.panels.wanted {
