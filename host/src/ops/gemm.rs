@@ -35,11 +35,15 @@ pub(super) struct Shape {
     pub(super) k: u64,
 }
 
+/// Whether a kernel stores through a map of the output.
+fn has_output_map(variant: &Variant) -> bool {
+    variant.output_box != [0; 2]
+}
+
 impl Operands {
     /// What the maps depend on beside the shapes.
     pub(crate) fn addresses(&self, variant: &Variant) -> Addresses {
-        let has_output = variant.output_box != [0; 2];
-        [self.a, self.b, if has_output { self.output } else { 0 }]
+        [self.a, self.b, if has_output_map(variant) { self.output } else { 0 }]
     }
 
     /// The activations in up to four boxes, or the output and the activations in up to three; then the weights. `None` where a
@@ -73,10 +77,9 @@ impl Operands {
         let used = |rows: u32| (rows != 0).then_some(u64::from(rows));
         let [a, b, c, d, columns] = variant.box_rows.map(used);
         let [a, b, c, d] = [a, b, c, d].map(|rows| rows.map(tokens));
-        let [box_columns, box_rows] = variant.output_box.map(used);
-        let output = box_columns.zip(box_rows).map(|(box_columns, box_rows)| {
+        let output = has_output_map(variant).then(|| {
             let pitch = n.saturating_mul(output_element.bytes());
-            let map = map(output, &[n, rows], &[pitch], &[box_columns, box_rows]);
+            let map = map(output, &[n, rows], &[pitch], &variant.output_box.map(u64::from));
             TensorMapSpec { element: output_element, ..map }
         });
         [output.or(a), b, c, d, columns.map(weights)]

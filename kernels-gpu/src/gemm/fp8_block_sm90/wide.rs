@@ -40,13 +40,13 @@ const SET_SUMS: usize = SET as usize / 2;
 const HALF_SUMS: usize = HALF_COLUMNS as usize / 2;
 
 /// Sums of both halves of a tile, or blocks that are being multiplied.
-pub(super) struct Halves {
+struct Halves {
     left: [f32; HALF_SUMS],
     right: [f32; HALF_SUMS],
 }
 
 impl Halves {
-    pub(super) const ZERO: Self = Self { left: [0.0; HALF_SUMS], right: [0.0; HALF_SUMS] };
+    const ZERO: Self = Self { left: [0.0; HALF_SUMS], right: [0.0; HALF_SUMS] };
 
     #[inline(always)]
     fn unset() -> Self {
@@ -77,8 +77,7 @@ impl Math<'_> {
                     self.wide_tile::<O>(work, &mut sums);
                     work = self.take();
                 }
-                self.fill_last_panel::<O>(&sums);
-                self.send_last_panel();
+                self.store_last_panel::<O>(&sums);
                 while work.is_half() {
                     self.half_tile::<O>(work);
                     work = self.take();
@@ -119,8 +118,7 @@ impl Math<'_> {
             }
             if left > 0 {
                 if fresh {
-                    self.fill_last_panel::<O>(sums);
-                    self.send_last_panel();
+                    self.store_last_panel::<O>(sums);
                     *sums = Halves::ZERO;
                 }
                 // One to three blocks are left of the last chunk; take its scales from the front.

@@ -44,6 +44,16 @@ pub(super) fn output_map(args: &Args) -> MapAddress {
 }
 
 impl Math<'_> {
+    /// Executed by: warp, converged. Stores the last columns of a tile, if they are wanted.
+    #[inline(always)]
+    pub(super) unsafe fn store_last_panel<O: Output>(&mut self, sums: &Halves) {
+        // SAFETY: the warp is converged, by contract.
+        unsafe {
+            self.fill_last_panel::<O>(sums);
+            self.send_last_panel();
+        }
+    }
+
     /// Executed by: warp, converged. Fills the panel with the last columns of a tile.
     #[inline(always)]
     pub(super) unsafe fn fill_last_panel<O: Output>(&self, sums: &Halves) {
