@@ -17,6 +17,7 @@ const STAMP: &str = "EXPERT_GEMM_ABI";
 /// Every module that is shipped: GPU family, file stem, text.
 const EMBEDDED: &[(Arch, &str, &str)] = &[
     (Arch::Sm90a, "fp8_block_sm90", include_str!("../ptx/sm_90a/fp8_block_sm90.ptx")),
+    (Arch::Sm90a, "fp8_block_sm90_few", include_str!("../ptx/sm_90a/fp8_block_sm90_few.ptx")),
     (Arch::Sm90a, "fp8_block_sm90_tall", include_str!("../ptx/sm_90a/fp8_block_sm90_tall.ptx")),
     (Arch::Sm90a, "fp8_block_sm90_wide", include_str!("../ptx/sm_90a/fp8_block_sm90_wide.ptx")),
     (Arch::Sm90a, "mxfp8_gemm_sm90", include_str!("../ptx/sm_90a/mxfp8_gemm_sm90.ptx")),

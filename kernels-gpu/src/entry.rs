@@ -6,6 +6,7 @@
 /// An entry with tensor maps: its parameter, and the kernel that reads it.
 #[cfg(any(
     gpu_module = "fp8_block_sm90",
+    gpu_module = "fp8_block_sm90_few",
     gpu_module = "fp8_block_sm90_tall",
     gpu_module = "fp8_block_sm90_wide",
     gpu_module = "mxfp8_gemm_sm90",
@@ -46,6 +47,16 @@ mod fp8_block_sm90 {
 
     entry!(fp8_block_sm90_bf16, Fp8BlockParams, Bf16);
     entry!(fp8_block_sm90_f16, Fp8BlockParams, F16);
+}
+
+#[cfg(gpu_module = "fp8_block_sm90_few")]
+mod fp8_block_sm90_few {
+    use crate::abi::Fp8BlockParams;
+    use crate::gemm::fp8_block_sm90::{Args, kernel};
+    use crate::tile::output::{Bf16, F16};
+
+    entry!(fp8_block_sm90_few_bf16, Fp8BlockParams, Bf16);
+    entry!(fp8_block_sm90_few_f16, Fp8BlockParams, F16);
 }
 
 #[cfg(gpu_module = "fp8_block_sm90_tall")]

@@ -4,11 +4,13 @@
 use super::problem::{HostProblem, Spec};
 use super::routing::{EDGE_ROWS, Routing};
 use expert_gemm::{DeviceInfo, ElementType, Fp8GroupedMm};
-use expert_gemm_kernels::abi::fp8_block::tall::TILE_TOKENS;
+use expert_gemm_kernels::abi::fp8_block::{few, tall};
 
 /// One of the kernels, by the tiles that it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fp8Kernel {
+    /// Up to 64 rows x 128 columns.
+    Few,
     /// 128 rows x 128 columns.
     Flat,
     /// Up to 192 rows x 128 columns.
@@ -19,12 +21,13 @@ pub enum Fp8Kernel {
 
 impl Fp8Kernel {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Flat, Self::Tall, Self::Wide];
+    pub const ALL: [Self; 4] = [Self::Few, Self::Flat, Self::Tall, Self::Wide];
 
     /// The PTX module that holds it.
     #[must_use]
     pub const fn module(self) -> &'static str {
         match self {
+            Self::Few => "fp8_block_sm90_few",
             Self::Flat => "fp8_block_sm90",
             Self::Tall => "fp8_block_sm90_tall",
             Self::Wide => "fp8_block_sm90_wide",
@@ -40,8 +43,9 @@ impl Fp8Kernel {
     /// Rows that an expert has on average, at least and at most.
     const fn rows(self) -> [u32; 2] {
         match self {
-            Self::Flat => [0, u32::MAX],
-            Self::Tall => [160, TILE_TOKENS],
+            Self::Few => [0, few::UP_TO_ROWS],
+            Self::Flat => [few::UP_TO_ROWS + 1, u32::MAX],
+            Self::Tall => [160, tall::TILE_TOKENS],
             Self::Wide => [256, u32::MAX],
         }
     }

@@ -167,6 +167,16 @@ fn check_kernel(name: &str, kernel: Fp8Kernel) {
 }
 
 #[test]
+fn few_rows() {
+    check_kernel("few rows", Fp8Kernel::Few);
+}
+
+#[test]
+fn flat_tiles() {
+    check_kernel("flat tiles", Fp8Kernel::Flat);
+}
+
+#[test]
 fn tall_tiles() {
     check_kernel("tall tiles", Fp8Kernel::Tall);
 }

@@ -28,8 +28,8 @@ fn random_hostile_tables() {
     let mut seen = GroupStatus::OK;
     for seed in 0..400 {
         let mut problem = Spec::random(seed, 100_000).build();
-        let kernel = Fp8Kernel::ALL[seed as usize % 3];
-        if kernel != Fp8Kernel::Flat {
+        // Every fifth as it comes: a plan chooses.
+        if let Some(&kernel) = Fp8Kernel::ALL.get(seed as usize % 5) {
             problem = made_for(kernel, problem.spec, problem.routing, seed % 2 == 0, gpu.info());
         }
         let rng = &mut Rng::stream(seed, 7);

@@ -34,6 +34,16 @@ const SHAPES: [(&str, &[u32], Layout, usize, usize); 21] = [
     ("many experts", &[3; 96], Layout::Gaps, 128, 128),
 ];
 
+/// The same for the kernel for few rows.
+const FEW: [(&str, &[u32], usize, usize); 6] = [
+    ("few rows", &[5], 128, 256),
+    ("each form", &[8, 9, 17, 33, 0], 256, 384),
+    ("more than a tile holds", &[65, 1, 130], 128, 256),
+    ("few and deep", &[16], 128, 2560),
+    ("more tiles than a small grid, few rows", &[8; 40], 512, 128),
+    ("few and an odd number of blocks", &[40, 3], 384, 640),
+];
+
 /// The same for the kernel of tall tiles.
 const TALL: [(&str, &[u32], usize, usize); 6] = [
     ("a tall tile of one row more", &[129], 128, 256),
@@ -85,6 +95,11 @@ fn check_kernel(kernel: Fp8Kernel, shapes: &[(&str, &[u32], usize, usize)]) {
         let routing = Routing::packed(rows.to_vec());
         check(&gpu, name, &made_for(kernel, spec, routing, true, gpu.info()));
     }
+}
+
+#[test]
+fn few_rows() {
+    check_kernel(Fp8Kernel::Few, &FEW);
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Fp8GroupedMm {
     /// let room = Fp8GroupedMm { rows: 32768, experts: 32, n: 4096, k: 7168, output: ElementType::Bf16 };
     /// let device = DeviceInfo::h200();
     /// assert_eq!(room.plan(&device)?.variant().symbol, "fp8_block_sm90_wide_bf16");
-    /// assert_eq!(room.plan_expecting(256, &device)?.variant().symbol, "fp8_block_sm90_bf16");
+    /// assert_eq!(room.plan_expecting(256, &device)?.variant().symbol, "fp8_block_sm90_few_bf16");
     /// # Ok::<(), expert_gemm::Error>(())
     /// ```
     ///

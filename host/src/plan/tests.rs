@@ -226,6 +226,26 @@ fn few_rows_an_expert_have_a_kernel_of_their_own() {
     assert!(few.contains("refused: made for more than 8 rows an expert on average"), "{few}");
 }
 
+/// Hopper's kernel for few rows serves up to 8 an expert.
+#[test]
+fn up_to_eight_rows_an_expert_have_a_kernel_of_their_own() {
+    for (rows, experts, chosen) in [
+        (1, 1, "fp8_block_sm90_few_bf16"),
+        (8, 1, "fp8_block_sm90_few_bf16"),
+        (9, 1, "fp8_block_sm90_bf16"),
+        (32 * 8, 32, "fp8_block_sm90_few_bf16"),
+        (32 * 8 + 1, 32, "fp8_block_sm90_bf16"),
+        (256 * 8, 256, "fp8_block_sm90_few_bf16"),
+    ] {
+        let plan = Fp8GroupedMm { rows, experts, ..problem() }.plan(&DeviceInfo::h200());
+        let plan = plan.expect("plan");
+        assert_eq!(plan.variant().symbol, chosen, "{rows} rows, {experts} experts");
+    }
+    let some = Fp8GroupedMm { rows: 32 * 16, ..problem() }.plan(&DeviceInfo::h200());
+    let some = some.expect("plan").explain();
+    assert!(some.contains("refused: made for at most 8 rows an expert on average"), "{some}");
+}
+
 /// Hopper's kernel for 129 to 192 rows serves them unless its tiles, half as large again, leave multiprocessors idle; where there
 /// are many tiles, also rows that at random are more than 128 for some experts.
 #[test]
@@ -233,7 +253,7 @@ fn tall_tiles_are_for_up_to_192_rows_an_expert() {
     let [flat, tall, wide] =
         ["fp8_block_sm90_bf16", "fp8_block_sm90_tall_bf16", "fp8_block_sm90_wide_bf16"];
     for (rows, experts, chosen) in [
-        (1, 1, flat),
+        (9, 1, flat),
         (32 * 118, 32, flat),
         (32 * 128, 32, wide),
         (32 * 128 + 1, 32, tall),
@@ -319,14 +339,24 @@ fn wide_tiles_are_for_many_rows_or_few_rounds() {
 /// Whoever makes room for many rows and expects few gets the kernel for few, with a grid for all.
 #[test]
 fn a_plan_for_expected_rows_has_their_kernel_and_room_for_all() {
-    let [flat, tall, wide] =
-        ["fp8_block_sm90_bf16", "fp8_block_sm90_tall_bf16", "fp8_block_sm90_wide_bf16"];
+    let [few, flat, tall, wide] = [
+        "fp8_block_sm90_few_bf16",
+        "fp8_block_sm90_bf16",
+        "fp8_block_sm90_tall_bf16",
+        "fp8_block_sm90_wide_bf16",
+    ];
     let room = Fp8GroupedMm { rows: 32 * 1024, ..problem() };
     let device = DeviceInfo::h200();
     let all = room.plan(&device).expect("plan");
-    for (expected, chosen) in
-        [(0, flat), (32 * 8, flat), (32 * 160, tall), (32 * 1024 - 1, wide), (32 * 1024, wide)]
-    {
+    for (expected, chosen) in [
+        (0, flat),
+        (1, few),
+        (32 * 8, few),
+        (32 * 9, flat),
+        (32 * 160, tall),
+        (32 * 1024 - 1, wide),
+        (32 * 1024, wide),
+    ] {
         let plan = room.plan_expecting(expected, &device).expect("plan");
         assert_eq!(plan.variant().symbol, chosen, "{expected} rows");
         assert_eq!(plan.expected_rows(), expected);

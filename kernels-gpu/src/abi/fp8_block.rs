@@ -28,6 +28,19 @@ pub const BOX_ROWS: [u32; 5] = {
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
 pub const SMEM_BYTES: u32 = 223_608;
 
+/// What the kernel for few rows an expert has of its own.
+pub mod few {
+    /// Rows of the activations that a tile covers at most.
+    pub const TILE_TOKENS: u32 = super::TILE / 2;
+    /// The kernel is for at most so many rows an expert on average. Evenly split it is as fast or faster up to 32, but where some
+    /// experts have more than a tile holds it reads their weights twice: 1 to 2 % slower with 16 by Zipf, 4 % with 32.
+    pub const UP_TO_ROWS: u32 = 8;
+    /// Stages of the shared-memory ring.
+    pub const STAGES: u32 = 6;
+    /// Dynamic shared memory of a CTA, in bytes.
+    pub const SMEM_BYTES: u32 = 170_360;
+}
+
 /// What the kernel for about 128 to 192 rows an expert has of its own.
 pub mod tall {
     /// Rows of the activations that a tall tile covers: an expert's last tile takes up to half a tile more.

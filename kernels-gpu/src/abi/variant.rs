@@ -201,6 +201,18 @@ const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
     }
 }
 
+const fn fp8_block_sm90_few(symbol: &'static str, output: ElementType) -> Variant {
+    use fp8_block::few;
+    Variant {
+        module: "fp8_block_sm90_few",
+        up_to_rows: few::UP_TO_ROWS,
+        tile: [few::TILE_TOKENS, fp8_block::TILE, fp8_block::TILE_K],
+        stages: few::STAGES,
+        smem_bytes: few::SMEM_BYTES,
+        ..fp8_block_sm90(symbol, output)
+    }
+}
+
 const fn fp8_block_sm90_tall(symbol: &'static str, output: ElementType) -> Variant {
     use fp8_block::tall;
     Variant {
@@ -409,6 +421,8 @@ const fn tensor_probe_sm100(symbol: &'static str, cluster: u32) -> Variant {
 pub const VARIANTS: &[Variant] = &[
     fp8_block_sm90("fp8_block_sm90_bf16", ElementType::Bf16),
     fp8_block_sm90("fp8_block_sm90_f16", ElementType::F16),
+    fp8_block_sm90_few("fp8_block_sm90_few_bf16", ElementType::Bf16),
+    fp8_block_sm90_few("fp8_block_sm90_few_f16", ElementType::F16),
     fp8_block_sm90_tall("fp8_block_sm90_tall_bf16", ElementType::Bf16),
     fp8_block_sm90_tall("fp8_block_sm90_tall_f16", ElementType::F16),
     fp8_block_sm90_wide("fp8_block_sm90_wide_bf16", ElementType::Bf16),

@@ -11,7 +11,8 @@
 //! | output `D` | bf16, f16 | `[rows, N]` | 16-byte stores; wide also TMA, boxes of 16 rows x 64 columns; only rows of the tile's expert |
 //!
 //! ```text
-//! one warp    posts the CTA's tiles              (128 rows x 128 columns each, or fewer rows, or 192 of either)
+//! one warp    reads the group tables, posts the CTA's tiles
+//!                                                (128 rows x 128 columns each, or fewer rows, or 192 of either)
 //! one warp    for each tile, for each kb:        wait free; TMA tokens and weights -> slot
 //! one warp    for each tile, for 4 kb at a time: wait free; copy sa, sb            -> chunk
 //! one warp    audits the group tables, if a status word was given
@@ -29,27 +30,30 @@
 //!    read the same slots and give the same bits: the tensor core's sum does not depend on the side, and
 //!    the promotion is the same.
 //! 2. **Two accumulators** in the first form: while one block is promoted the other one multiplies. The
-//!    loop takes eight blocks at a time and leaves none in flight over its back edge, where the assembler
+//!    loop takes four blocks at a time and leaves none in flight over its back edge, where the assembler
 //!    would otherwise serialise everything (its message C7514).
 //! 3. **No padding, no per-expert descriptors.** A box may hold rows of the next expert, which are
 //!    multiplied and never stored.
 //! 4. **Clusters of two** CTAs compute neighbouring column blocks of the same rows. Each loads half of the
 //!    tokens and multicasts it to both, which takes a quarter of the traffic off L2. Small experts do
 //!    without: their tokens are few. A slot is free when the math warps of both CTAs have left it.
-//! 5. **The output goes through shared memory** (stmatrix, then 16-byte stores), a warp at a time: a warp
-//!    owns its rows, so no barrier is needed. In the first form a tile is stored while the first blocks of the next
-//!    one multiply, half of its columns under two of them: 3 to 5 % of prefill where K is 1536 or 2048.
+//! 5. **The output goes through shared memory** (stmatrix, then 16-byte stores). In the first form a warp at a time: it
+//!    owns its rows, so no barrier is needed, and a tile is stored while the first blocks of the next
+//!    one multiply, half of its columns under two of them. With few rows a warpgroup at a time, so that rows are written 128
+//!    bytes at once: up to 2 % with 33 to 64 rows.
 //! 6. **Scales travel apart from tiles**, four K blocks of a row in one copy. Copied with each tile, 4 bytes
 //!    a row, they were the brake: 1728 us instead of 1484 for 8 experts x 4096 rows, 4096x7168, on an H200.
 //! 7. **Weights that one tile multiplies are the first to leave L2**, and no copy fetches a neighbour's line: the tensor
 //!    maps ask for no promotion. Together 4 to 9 % of decode.
-//! 8. **The first weights are asked for before the group tables are read**, by a guess (see `ahead`).
+//! 8. **The first weights are asked for before the group tables have arrived**, by a guess (see `ahead`), and the tables before
+//!    those: behind them they were 1.5 us on their way, which is 3 to 6 % of small calls.
 //! 9. **Tiles of an expert keep pace** where its weights are large (see [`schedule`]): a last tile of few rows is computed
 //!    whole, or its cluster runs ahead and everyone reads the weights from memory again.
 //! 10. **No memory barrier of the whole GPU**: the cluster meets without one, and nobody waits for it at the end. A CTA
 //!    leaves when the other one is done with its slots, which the warp of the tensor copies awaits.
-//! 11. **Products within 66 KiB of code**, but for tall and wide tiles: a form that lay further on took 1.2 us more, which is 6 % of
-//!    the smallest calls.
+//! 11. **Little code.** It comes from memory, too: forms that lay beyond 64 KiB took 1 us more, 5 % of the smallest calls. So the
+//!    loop of the first form takes four blocks at a time, not eight, which was 20 KiB of code and worth 1 % of prefill, now that
+//!    wide tiles compute that.
 //! 12. **Tiles follow one another closely** in the first form: the next item is taken early, and scales are read when the
 //!    block that they are for is multiplying. With the halves of trick 5, 1 to 3 % of prefill.
 //! 13. **Tall tiles** in a kernel of their own, `fp8_block_sm90_tall`, for about 128 to 192 rows an expert: the last tile
@@ -58,6 +62,8 @@
 //!     128, weights shared by the cluster, stores that hardly wait, and half tiles that are dealt out apart (see `wide`).
 //!     Up to 14 % of prefill on an H200, and 2 to 16 % where some experts have few rows, by
 //!     Zipf with short K up to 6 % more.
+//! 15. **Few rows** in a kernel of their own, `fp8_block_sm90_few`, for up to 8 rows an expert: no form but those for up to 64
+//!     rows, 30 KiB of code instead of 51. 1 to 2 % of small calls.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 
@@ -72,8 +78,8 @@ mod wide;
 
 use self::ahead::Ahead;
 use crate::abi::fp8_block::{
-    self, CLUSTER, SCALE_CHUNK, THREADS, TILE, TILE_K, TOKEN_BOX_ROWS, tall as tall_tiles,
-    wide as wide_tiles,
+    self, CLUSTER, SCALE_CHUNK, THREADS, TILE, TILE_K, TOKEN_BOX_ROWS, few as few_rows,
+    tall as tall_tiles, wide as wide_tiles,
 };
 use crate::abi::{Fp8BlockParams, Problem, SCALE_BLOCK};
 use crate::ptx::tma::{self, MapAddress};
@@ -82,34 +88,50 @@ use crate::tile::fragment;
 use crate::tile::output::Output;
 use crate::tile::pair_schedule;
 use crate::tile::scale_chunk::ROW_BYTES as CHUNK_BYTES;
-use crate::tile::schedule::{self, GroupTables};
+use crate::tile::schedule::{self, Entry, GroupTables};
 use crate::tile::token_boxes::{TokenMaps, token_span};
 use crate::tile::work::{self, Board, Outbox};
 use core::mem::offset_of;
 
 const _: () = assert!(TILE_K == SCALE_BLOCK && TILE == SCALE_BLOCK);
-const _: () = assert!(TILE == CLUSTER * TOKEN_BOX_ROWS[3] && SWAP_ROWS == TOKEN_BOX_ROWS[3]);
+const _: () = assert!(TILE == CLUSTER * TOKEN_BOX_ROWS[3]);
+const _: () = assert!(SWAP_ROWS == TOKEN_BOX_ROWS[3] && SWAP_ROWS == few_rows::TILE_TOKENS);
 
+/// Whether this is `fp8_block_sm90_few`: all tiles have at most 64 rows.
+const FEW: bool = cfg!(gpu_module = "fp8_block_sm90_few");
 /// Whether this is `fp8_block_sm90_tall`: an expert's last tile takes up to 64 rows more.
 const TALL: bool = cfg!(gpu_module = "fp8_block_sm90_tall");
 /// Whether this is `fp8_block_sm90_wide`: tiles have 192 columns.
 const WIDE: bool = cfg!(gpu_module = "fp8_block_sm90_wide");
+/// Rows of a tile at most, but for a tall one.
+const TILE_ROWS: u32 = if FEW { few_rows::TILE_TOKENS } else { TILE };
 /// Rows of a tile at most.
-const TILE_TOKENS: u32 = if TALL { tall_tiles::TILE_TOKENS } else { TILE };
+const TILE_TOKENS: u32 = if TALL { tall_tiles::TILE_TOKENS } else { TILE_ROWS };
 /// Columns of a tile.
 const TILE_COLUMNS: u32 = if WIDE { wide_tiles::TILE_COLUMNS } else { TILE };
 /// Slots of the ring of tiles.
-const STAGES: u32 = of_kernel([fp8_block::STAGES, tall_tiles::STAGES, wide_tiles::STAGES]);
+const STAGES: u32 =
+    of_kernel([few_rows::STAGES, fp8_block::STAGES, tall_tiles::STAGES, wide_tiles::STAGES]);
 /// Chunks of the ring of scales.
-const SCALE_STAGES: u32 =
-    of_kernel([fp8_block::SCALE_STAGES, tall_tiles::SCALE_STAGES, wide_tiles::SCALE_STAGES]);
+const SCALE_STAGES: u32 = of_kernel([
+    fp8_block::SCALE_STAGES,
+    fp8_block::SCALE_STAGES,
+    tall_tiles::SCALE_STAGES,
+    wide_tiles::SCALE_STAGES,
+]);
 /// Dynamic shared memory of a CTA.
-const SMEM_BYTES: u32 =
-    of_kernel([fp8_block::SMEM_BYTES, tall_tiles::SMEM_BYTES, wide_tiles::SMEM_BYTES]);
+const SMEM_BYTES: u32 = of_kernel([
+    few_rows::SMEM_BYTES,
+    fp8_block::SMEM_BYTES,
+    tall_tiles::SMEM_BYTES,
+    wide_tiles::SMEM_BYTES,
+]);
 
-/// What this kernel has of a number that each of the three has its own of.
-const fn of_kernel([flat, tall, wide]: [u32; 3]) -> u32 {
-    if TALL {
+/// What this kernel has of a number that each of the four has its own of.
+const fn of_kernel([few, flat, tall, wide]: [u32; 4]) -> u32 {
+    if FEW {
+        few
+    } else if TALL {
         tall
     } else if WIDE {
         wide
@@ -124,6 +146,8 @@ const WARPGROUP: u32 = 128;
 const MATH_WARPS: u32 = 8;
 /// The warp of the tensor copies.
 const LOADING_WARP: u32 = MATH_WARPS;
+/// The warp that posts the CTA's tiles.
+const POSTING_WARP: u32 = MATH_WARPS + 2;
 /// Registers per thread at launch, at most.
 const LAUNCH_REGISTERS: u32 = 65_536 / THREADS / 8 * 8;
 /// Registers per thread after the warpgroups have settled. What one gives back is all that the others can take: if they
@@ -148,11 +172,10 @@ const SLOT_BYTES: u32 = WEIGHT_BYTES + TILE_TOKENS * TILE_K;
 const SCALES_OF_WEIGHTS: u32 = TILE_COLUMNS.div_ceil(SCALE_BLOCK);
 /// Bytes between rows of a warp's staging buffer: 64 outputs and 16 bytes that spread rows over banks.
 const STAGING_PITCH: u32 = 64 * 2 + 16;
-/// Bytes of a warp's staging buffer: its 16 rows of half a tile, or 64 tokens x 16 columns.
+/// Bytes of a warp's staging buffer: its 16 rows of half a tile. The four of a warpgroup are one when the sides are swapped: 64
+/// tokens x 64 columns.
 const STAGING_BYTES: u32 = fragment::WARP_ROWS * STAGING_PITCH;
-/// Bytes between tokens of a warp's staging buffer when the sides are swapped: its 16 columns.
-const SWAPPED_PITCH: u32 = fragment::WARP_ROWS * 2;
-const _: () = assert!(SWAP_ROWS * SWAPPED_PITCH <= STAGING_BYTES);
+const _: () = assert!(SWAP_ROWS * STAGING_PITCH <= WARPGROUP / 32 * STAGING_BYTES);
 
 // The shared memory of a CTA.
 const SLOTS: u32 = 0;
@@ -292,6 +315,8 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
     unsafe {
         let warp = warp::broadcast(thread / 32, 0);
         let lane = thread % 32;
+        // Ahead of the first weights, which would keep it waiting for a microsecond.
+        let entry = if warp == POSTING_WARP { args.tables.entry(lane) } else { Entry::NONE };
         if warp == LOADING_WARP && warp::elect() {
             if WIDE {
                 wide::prefetch_maps(args);
@@ -317,10 +342,11 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                 2 => {
                     let mut outbox = Outbox::new(smem.board());
                     if WIDE {
-                        pair_schedule::post_tiles(&args.tables, &mut outbox, lane);
+                        pair_schedule::post_tiles(&args.tables, entry, &mut outbox, lane);
                     } else {
-                        schedule::post_tiles::<TILE, CLUSTER, TALL>(
+                        schedule::post_tiles::<TILE_ROWS, CLUSTER, TALL>(
                             &args.tables,
+                            entry,
                             &mut outbox,
                             lane,
                         );

@@ -2,6 +2,7 @@
 
 #[cfg(any(
     gpu_module = "fp8_block_sm90",
+    gpu_module = "fp8_block_sm90_few",
     gpu_module = "fp8_block_sm90_tall",
     gpu_module = "fp8_block_sm90_wide"
 ))]

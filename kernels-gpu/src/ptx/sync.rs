@@ -20,6 +20,13 @@ pub(crate) unsafe fn cta_sync() {
     unsafe { core::arch::nvptx::_syncthreads() }
 }
 
+/// Executed by: every thread of a warpgroup, each warp converged. The CTA's barrier 0 is [`cta_sync`]'s.
+#[inline(always)]
+pub(crate) unsafe fn warpgroup_sync(warpgroup: u32) {
+    // SAFETY: the 128 threads of the warpgroup call it with the same barrier, by contract.
+    unsafe { asm!("bar.sync {barrier}, 128;", barrier = in(reg32) warpgroup + 1, options(nostack)) }
+}
+
 /// Executed by: every thread of the cluster, each warp converged.
 #[inline(always)]
 pub(crate) unsafe fn cluster_sync() {

@@ -9,7 +9,7 @@
 //! themselves, whichever experts the half ones are of.
 
 use super::raster;
-use super::schedule::GroupTables;
+use super::schedule::{Entry, GroupTables};
 use super::work::{Outbox, Work};
 use crate::abi::fp8_block::wide::{NARROW, SHORT, TILE_COLUMNS};
 use crate::abi::fp8_block::{CLUSTER, TILE};
@@ -71,10 +71,15 @@ impl Pairs {
     }
 }
 
-/// Executed by: warp, converged. Posts this CTA's tiles of [`TILE`] or [`SHORT`] x [`TILE_COLUMNS`], then [`Work::END`]. Half ones are
-/// marked, and those of a row block without a partner: a CTA copies all weights of such a tile itself.
+/// Executed by: warp, converged. Posts this CTA's tiles of [`TILE`] or [`SHORT`] x [`TILE_COLUMNS`], then [`Work::END`]. `entry` is that of the lane's
+/// first expert, `lane`. Half ones are marked, and those of a row block without a partner: a CTA copies all weights of such a tile itself.
 #[inline(always)]
-pub(crate) unsafe fn post_tiles(tables: &GroupTables, outbox: &mut Outbox, lane: u32) {
+pub(crate) unsafe fn post_tiles(
+    tables: &GroupTables,
+    mut entry: Entry,
+    outbox: &mut Outbox,
+    lane: u32,
+) {
     let columns = Columns::of(tables.problem.n);
     let clusters = sreg::ctas() / CLUSTER;
     let own = sreg::cta() / CLUSTER;
@@ -84,7 +89,7 @@ pub(crate) unsafe fn post_tiles(tables: &GroupTables, outbox: &mut Outbox, lane:
     while first < tables.experts {
         // SAFETY: the warp is converged, by contract; loops and branches below are warp-uniform.
         unsafe {
-            let groups = tables.group(first + lane);
+            let groups = tables.judge(entry);
             let mut left = warp::ballot(groups.rows != 0);
             while left != 0 {
                 let owner = left.trailing_zeros();
@@ -107,8 +112,9 @@ pub(crate) unsafe fn post_tiles(tables: &GroupTables, outbox: &mut Outbox, lane:
                 next_whole -= whole;
                 next_half -= half;
             }
+            first += 32;
+            entry = tables.entry(first + lane);
         }
-        first += 32;
     }
     // SAFETY: the warp is converged, by contract.
     unsafe { outbox.post(Work::END, lane) }

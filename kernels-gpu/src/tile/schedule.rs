@@ -16,8 +16,11 @@
 
 use super::raster;
 use super::work::{Outbox, Work};
-use crate::abi::{Group, GroupStatus, Problem};
+use crate::abi::{Group, GroupStatus, Problem, SCALE_BLOCK};
 use crate::ptx::{ldst, sreg, warp};
+
+/// Columns of a tile.
+const COLUMNS: u32 = SCALE_BLOCK;
 
 /// Whether the tiles of an expert go in step: from 8 MiB of weights on.
 #[inline(always)]
@@ -47,37 +50,62 @@ pub(crate) struct GroupTables {
     pub(crate) problem: Problem,
 }
 
+/// An expert's entries of the tables, as they lie there: `(M, N, K)` and the first row.
+///
+/// Apart from [`GroupTables::judge`], so that they can be on their way while something else is done.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry([i32; 4]);
+
+impl Entry {
+    /// That of no expert, which has no rows.
+    pub(crate) const NONE: Self = Self([0; 4]);
+}
+
 impl GroupTables {
     /// Executed by: any thread. The rows of `expert`; none past the last expert.
     #[inline(always)]
     pub(crate) unsafe fn group(&self, expert: u32) -> Group {
+        // SAFETY: as the caller's.
+        self.judge(unsafe { self.entry(expert) })
+    }
+
+    /// The rows that an entry stands for.
+    #[inline(always)]
+    pub(crate) const fn judge(&self, Entry([m, n, k, offset]): Entry) -> Group {
+        self.problem.group([m, n, k], offset)
+    }
+
+    /// Executed by: any thread. The entry of `expert`; [`Entry::NONE`] past the last expert.
+    #[inline(always)]
+    pub(crate) unsafe fn entry(&self, expert: u32) -> Entry {
         if expert >= self.experts {
-            return Group { first_row: 0, rows: 0, status: GroupStatus::OK };
+            return Entry::NONE;
         }
         let size = self.problem_sizes + u64::from(expert) * 12;
         let offset = self.expert_offsets + u64::from(expert) * 4;
         // SAFETY: the tables have `experts` entries, by contract of the launch.
         unsafe {
-            let size = [
+            Entry([
                 ldst::load_global_i32(size),
                 ldst::load_global_i32(size + 4),
                 ldst::load_global_i32(size + 8),
-            ];
-            self.problem.group(size, ldst::load_global_i32(offset))
+                ldst::load_global_i32(offset),
+            ])
         }
     }
 }
 
-/// Executed by: warp, converged. Posts this CTA's tiles of `TILE` x `TILE`, or of half as many rows again if there are `TALL`
-/// ones, then [`Work::END`].
+/// Executed by: warp, converged. Posts this CTA's tiles of `TILE` x [`COLUMNS`], or of half as many rows again if there are `TALL`
+/// ones, then [`Work::END`]. `entry` is that of the lane's first expert, `lane`.
 /// All CTAs of a cluster post the same number of items, with the same rows.
 #[inline(always)]
 pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL: bool>(
     tables: &GroupTables,
+    mut entry: Entry,
     outbox: &mut Outbox,
     lane: u32,
 ) {
-    let col_blocks = tables.problem.n / TILE;
+    let col_blocks = tables.problem.n / COLUMNS;
     let entry_cols = raster::blocks(col_blocks, CLUSTER);
     let in_step = in_step(&tables.problem);
     let takes_more = TALL && last_takes_more(&tables.problem);
@@ -88,7 +116,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL:
     while first < tables.experts {
         // SAFETY: the warp is converged, by contract; loops and branches below are warp-uniform.
         unsafe {
-            let group = tables.group(first + lane);
+            let group = tables.judge(entry);
             let blocks = raster::row_blocks::<TILE, TALL>(group.rows, takes_more);
             let tiles = u64::from(blocks) * u64::from(entry_cols);
             let end = before + warp::inclusive_sum_u64(tiles, lane);
@@ -101,7 +129,9 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL:
                 // The host bounds the tiles of one group by u32::MAX.
                 let index = (next - start) as u32;
                 let blocks = raster::row_blocks::<TILE, TALL>(rows, takes_more);
-                let (row_block, entry_col) = raster::tile(index, blocks, entry_cols);
+                // One row block needs no division, and the first tile is waited for.
+                let (row_block, entry_col) =
+                    if blocks == 1 { (0, index) } else { raster::tile(index, blocks, entry_cols) };
                 let alone = if TALL { blocks == 1 } else { rows <= TILE };
                 let full = in_step && !alone;
                 let above = row_block * TILE;
@@ -121,8 +151,9 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL:
                 next += clusters;
             }
             before = chunk_end;
+            first += 32;
+            entry = tables.entry(first + lane);
         }
-        first += 32;
     }
     // SAFETY: the warp is converged, by contract.
     unsafe { outbox.post(Work::END, lane) }

@@ -8,7 +8,7 @@ mod common;
 use common::{Emulated, check, small, timings};
 use expert_gemm::{DeviceInfo, ElementType};
 use expert_gemm_tests::fp8_kernel::{Fp8Kernel, edges, made_for};
-use expert_gemm_tests::gpu::{say, shape};
+use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing};
 use ptx_emulator::{Stats, Timing};
@@ -79,14 +79,10 @@ fn every_edge_of_the_row_count() {
         .map(|rows| {
             let output = if rows % 2 == 0 { ElementType::Bf16 } else { ElementType::F16 };
             let seed = u64::from(rows);
-            // With two experts without rows, 255 or 257 rows are too few on average for another kernel.
             let spec = Spec { output, experts: 4, k: 256, seed, ..Spec::PLAIN };
-            let routing = Routing { rows: rows + 3, ..Routing::packed(vec![rows, 1, 0, 0]) };
-            let problem = HostProblem::new(spec, routing);
-            let sm_count = multiprocessors(seed);
-            let plan = shape(&problem).plan(&DeviceInfo { sm_count, ..DeviceInfo::h200() });
-            assert_eq!(plan.expect("plan").variant().module, "fp8_block_sm90", "{problem}");
-            (seed, problem)
+            let device = DeviceInfo { sm_count: multiprocessors(seed), ..DeviceInfo::h200() };
+            let routing = Routing::packed(vec![rows, 1, 0, 0]);
+            (seed, made_for(Fp8Kernel::Flat, spec, routing, false, &device))
         })
         .collect();
     check_all("row counts", &problems);
@@ -138,6 +134,16 @@ fn check_kernel(name: &str, kernel: Fp8Kernel, first_seed: u64) {
         .collect();
     problems.extend(edges(kernel, device).into_iter().map(|p| (p.spec.seed, p)));
     check_all(name, &problems);
+}
+
+#[test]
+fn few_rows() {
+    check_kernel("few rows", Fp8Kernel::Few, 500);
+}
+
+#[test]
+fn flat_tiles() {
+    check_kernel("flat tiles", Fp8Kernel::Flat, 2500);
 }
 
 #[test]

@@ -25,7 +25,7 @@ const BOTH: &[Arch] = &[Arch::Sm90a, Arch::Sm100f];
 const TYPES: [ElementType; 2] = [ElementType::Bf16, ElementType::F16];
 
 /// All of them.
-pub const FACTS: [Fact; 14] = [
+pub const FACTS: [Fact; 15] = [
     Fact {
         id: "quantise-bf16",
         claim: "every bf16 number is quantised as the closed form says, by every scale rule",
@@ -123,6 +123,14 @@ pub const FACTS: [Fact; 14] = [
         standing: Standing::Assumed,
         families: &[Arch::Sm90a],
         ask: seeded_fp8,
+    },
+    Fact {
+        id: "fp8-few-rows",
+        claim: "the FP8 product for up to 8 rows an expert equals the model, also where some have more than a tile holds",
+        relied_on: "kernels-gpu/src/gemm/fp8_block_sm90/columns.rs",
+        standing: Standing::Assumed,
+        families: &[Arch::Sm90a],
+        ask: |bench| fp8_of(bench, Fp8Kernel::Few),
     },
     Fact {
         id: "fp8-tall-tiles",

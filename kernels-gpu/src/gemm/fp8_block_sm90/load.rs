@@ -21,7 +21,7 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
     while work.rows != 0 {
         let (alone, expert) = work.alone();
         let tokens = Tokens::of(args, work);
-        let once_only = alone && tokens.span < TILE;
+        let once_only = alone && !in_halves(tokens.span);
         for kb in 0..there {
             // SAFETY: the slots are free; the barriers expect exactly the bytes of the copies.
             unsafe {
@@ -84,7 +84,7 @@ const MORE_ROWS: u32 = (tall_tiles::TILE_TOKENS - TILE) / CLUSTER;
 /// Whether each CTA of the cluster copies half of so many tokens, for both.
 #[inline(always)]
 const fn in_halves(span: u32) -> bool {
-    span == TILE || (TALL && span == TILE_TOKENS)
+    !FEW && (span == TILE || (TALL && span == TILE_TOKENS))
 }
 
 /// How the tokens of a tile are copied: all rows of a small one in one box, and of a large one the half that this CTA

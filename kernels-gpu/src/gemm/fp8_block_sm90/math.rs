@@ -2,7 +2,6 @@
 
 use super::rows::Done;
 use super::*;
-use crate::ptx::wgmma::{M64N8, M64N16, M64N32, M64N64};
 use crate::tile::descriptor;
 use crate::tile::ring::Ring;
 use crate::tile::work::{Inbox, Work};
@@ -25,6 +24,10 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
         // SAFETY: all warps of a warpgroup come here.
         return unsafe { math.wide_tiles::<O>() };
     }
+    if FEW {
+        // SAFETY: all warps of a warpgroup come here.
+        return unsafe { math.few_tiles::<O>() };
+    }
     let mut done = Done::NONE;
     loop {
         // SAFETY: all warps of a warpgroup take the same items, so they stay together.
@@ -42,12 +45,7 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
                     math.tall_tile::<O>(work);
                     continue;
                 }
-                match span_of(work.rows) {
-                    64 => math.tokens_on_columns::<O, M64N64, 32>(work),
-                    32 => math.tokens_on_columns::<O, M64N32, 16>(work),
-                    16 => math.tokens_on_columns::<O, M64N16, 8>(work),
-                    _ => math.tokens_on_columns::<O, M64N8, 4>(work),
-                }
+                math.few_rows::<O>(work);
                 continue;
             }
             math.tokens_on_rows::<O>(work, &mut done);

@@ -39,14 +39,8 @@ impl Math<'_> {
         let mut left = self.args.k_blocks;
         // SAFETY: the warpgroup is converged; loops and branches are uniform.
         unsafe {
-            while left >= 2 * SCALE_CHUNK {
-                let last = self.multiply_chunk::<O>(done, &mut blocks, None);
-                let last = self.multiply_chunk::<O>(done, &mut blocks, Some(last));
-                self.drain(&mut done.sum, &mut blocks[1], last);
-                left -= 2 * SCALE_CHUNK;
-            }
-            if left >= SCALE_CHUNK {
-                let last = self.multiply_chunk::<O>(done, &mut blocks, None);
+            while left >= SCALE_CHUNK {
+                let last = self.multiply_chunk::<O>(done, &mut blocks);
                 self.drain(&mut done.sum, &mut blocks[1], last);
                 left -= SCALE_CHUNK;
             }
@@ -103,15 +97,13 @@ impl Math<'_> {
     }
 
     /// Executed by: warpgroup. Multiplies four K blocks, the accumulators taking turns, and promotes all but
-    /// the last, which stays in flight in `odd`; so may the last block of the chunk before. If none does, the next item is
-    /// taken and the tile that is done is stored meanwhile: its left half under the first two blocks, the other under the
-    /// next two.
+    /// the last, which stays in flight in `odd`. The next item is taken and the tile that is done is stored meanwhile: its left
+    /// half under the first two blocks, the other under the next two.
     #[inline(always)]
     unsafe fn multiply_chunk<O: Output>(
         &mut self,
         done: &mut Done,
         [even, odd]: &mut [[f32; 64]; 2],
-        before: Option<InFlight>,
     ) -> InFlight {
         // SAFETY: the warpgroup is converged.
         unsafe {
@@ -119,21 +111,13 @@ impl Math<'_> {
             let slot = self.start(even);
             let [s0, s1, s2, s3] = self.row_scales();
             let b0 = InFlight { slot, scales: s0 };
-            if let Some(before) = before {
-                wgmma::wait::<1>();
-                self.promote(&mut done.sum, odd, before);
-            }
             let b1 = InFlight { slot: self.start(odd), scales: s1 };
-            if before.is_none() {
-                self.look_ahead();
-                self.store_left::<O>(done);
-            }
+            self.look_ahead();
+            self.store_left::<O>(done);
             wgmma::wait::<1>();
             self.promote(&mut done.sum, even, b0);
             let b2 = InFlight { slot: self.start(even), scales: s2 };
-            if before.is_none() {
-                self.store_right(done);
-            }
+            self.store_right(done);
             let sum = &mut done.sum;
             wgmma::wait::<1>();
             self.promote(sum, odd, b1);

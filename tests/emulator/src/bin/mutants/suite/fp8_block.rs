@@ -16,7 +16,7 @@ type Launch = AnyLaunch<HostProblem, Tables>;
 pub(super) fn complaint(kernel: &'static Variant) -> Option<String> {
     let make = Make { kernel };
     let of_this_kernel = match make.kernel() {
-        Fp8Kernel::Flat => guessed,
+        Fp8Kernel::Few | Fp8Kernel::Flat => guessed,
         Fp8Kernel::Tall => tall,
         Fp8Kernel::Wide => paired,
     };
