@@ -160,7 +160,7 @@ fn a_plan_may_expect_fewer_rows_but_not_more() {
     let length = call!(eg_plan_explain(plan, text.as_mut_ptr().cast(), text.len()));
     let text = std::str::from_utf8(&text[..length]).expect("UTF-8");
     assert!(text.contains("expected  256 of 32768 rows"), "{text}");
-    assert!(text.contains("> fp8_block_sm90_f16 "), "{text}");
+    assert!(text.contains("> fp8_block_sm90_few_f16 "), "{text}");
     call!(eg_plan_free(plan));
 }
 

@@ -147,7 +147,7 @@ fn experts_in_any_order_in_the_packed_tensor() {
     check_specs("permuted offsets", &specs);
 }
 
-/// Seeded problems, every edge, and weights of 8 and 16 MiB an expert, for a kernel that a plan would not choose for them.
+/// Seeded problems, every edge, and weights of 8 and 16 MiB an expert, for a kernel, whichever a plan would choose for them.
 fn check_kernel(name: &str, kernel: Fp8Kernel) {
     let Some(gpu) = Gpu::open() else { return };
     let info = gpu.info().clone();

@@ -320,8 +320,8 @@ mod tests {
             judge(&VARIANTS[0], &usage(), &function(&code))
         };
         assert_eq!(VARIANTS[0].module, "fp8_block_sm90");
-        assert!(far(4223).is_empty());
-        assert!(far(4224)[0].contains("QGMMA at 66 KiB"), "{:?}", far(4224));
+        assert!(far(3327).is_empty());
+        assert!(far(3328)[0].contains("QGMMA at 52 KiB"), "{:?}", far(3328));
     }
 
     #[test]

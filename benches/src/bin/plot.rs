@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// Draw roofline, ratio to the best peer and time over ideal, and the pictures of layouts and kernels, as SVG
 #[derive(Parser)]
 struct Args {
-    /// Records to draw from; by default all of the H200. The newest of them that holds most of an operation's cases counts
+    /// Records to draw from; by default those that docs/plots shows. The newest of them that holds most of an operation's cases counts
     records: Vec<PathBuf>,
     /// Where to write the pictures: into plots, layouts and kernels of this folder
     #[arg(long, default_value = "docs")]
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let records = if args.records.is_empty() {
-        plot::records(Path::new("benches/record/h200"))?
+        plot::shown(Path::new("benches/record"))?
     } else {
         args.records.iter().map(|path| Record::read(path)).collect::<Result<_>>()?
     };

@@ -104,7 +104,7 @@ pub(super) fn draw_fp8() -> String {
     flow.along(math, store, 0.5);
     flow.across(store, staging, (0.5, 0.5), 0.5);
     flow.across(staging, output, (0.5, 0.5), 0.5);
-    flow.finish(rows, "Each math warp turns its part of the output around in a staging buffer of its own, so no barrier is needed.")
+    flow.finish(rows, "Many rows: each math warp turns its part of the output around in a staging buffer of its own. Few: a warpgroup together.")
 }
 
 pub(super) fn draw_mxfp8() -> String {

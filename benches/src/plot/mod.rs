@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::standing::{Standing, standings};
 use crate::suites::Suite;
 use anyhow::{Context as _, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Draws one plot.
 type Draw = fn(&Data) -> String;
@@ -19,6 +19,13 @@ const PLOTS: [(&str, Draw); 3] = [
     ("roofline.svg", roofline::draw),
     ("best_peer.svg", bands::draw),
     ("time_over_ideal.svg", models::draw),
+];
+
+/// The records that `docs/plots` shows, below `benches/record`: of each operation the newest, of two of one day the last.
+const SHOWN: [&str; 3] = [
+    "h200/2026-11-27.json",
+    "h200-with-peers/2026-11-27-mxfp8-later.json",
+    "h200-with-peers/2026-11-28-fp8-night.json",
 ];
 
 /// An operation's record and peers.
@@ -76,22 +83,12 @@ pub fn draw(records: &[Record]) -> Result<Vec<(&'static str, String)>> {
     Ok(PLOTS.iter().map(|(file, draw)| (*file, draw(&data))).collect())
 }
 
-/// The records of a folder.
+/// The records that `docs/plots` shows, from the folder of all records.
 ///
 /// # Errors
-/// If the folder or a record in it cannot be read.
-pub fn records(folder: &Path) -> Result<Vec<Record>> {
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("cannot read the folder {}", folder.display()))?;
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    paths.iter().map(|path| Record::read(path)).collect()
+/// If one cannot be read.
+pub fn shown(folder: &Path) -> Result<Vec<Record>> {
+    SHOWN.iter().map(|path| Record::read(&folder.join(path))).collect()
 }
 
 #[cfg(test)]
@@ -99,9 +96,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn committed_plots_are_those_of_the_newest_records() {
+    fn committed_plots_are_those_of_the_records() {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let records = records(&package.join("record/h200")).unwrap();
+        let records = shown(&package.join("record")).unwrap();
         for (file, drawn) in draw(&records).unwrap() {
             let path = package.join("../docs/plots").join(file);
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
@@ -112,7 +109,7 @@ mod tests {
     #[test]
     fn a_record_of_a_few_cases_does_not_hide_a_full_one() {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut records = records(&package.join("record/h200")).unwrap();
+        let mut records = shown(&package.join("record")).unwrap();
         let mut few = records[0].clone();
         few.meta.date = "2999-01-01".to_owned();
         few.cases.truncate(5);

@@ -32,8 +32,8 @@ pub const SMEM_BYTES: u32 = 223_608;
 pub mod few {
     /// Rows of the activations that a tile covers at most.
     pub const TILE_TOKENS: u32 = super::TILE / 2;
-    /// The kernel is for at most so many rows an expert on average. Evenly split it is as fast or faster up to 32, but where some
-    /// experts have more than a tile holds it reads their weights twice: 1 to 2 % slower with 16 by Zipf, 4 % with 32.
+    /// The kernel is for at most so many rows an expert on average. Evenly split it is faster with 16, too, but where some
+    /// experts have more than a tile holds it reads their weights twice: 1 to 2 % slower with 16 by Zipf, 4 % with 32 (H200).
     pub const UP_TO_ROWS: u32 = 8;
     /// Stages of the shared-memory ring.
     pub const STAGES: u32 = 6;

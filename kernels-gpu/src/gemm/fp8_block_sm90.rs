@@ -40,18 +40,18 @@
 //! 5. **The output goes through shared memory** (stmatrix, then 16-byte stores). In the first form a warp at a time: it
 //!    owns its rows, so no barrier is needed, and a tile is stored while the first blocks of the next
 //!    one multiply, half of its columns under two of them. With few rows a warpgroup at a time, so that rows are written 128
-//!    bytes at once: up to 2 % with 33 to 64 rows.
+//!    bytes at once: up to 2 % with 33 to 64 rows on an H200.
 //! 6. **Scales travel apart from tiles**, four K blocks of a row in one copy. Copied with each tile, 4 bytes
 //!    a row, they were the brake: 1728 us instead of 1484 for 8 experts x 4096 rows, 4096x7168, on an H200.
 //! 7. **Weights that one tile multiplies are the first to leave L2**, and no copy fetches a neighbour's line: the tensor
 //!    maps ask for no promotion. Together 4 to 9 % of decode.
 //! 8. **The first weights are asked for before the group tables have arrived**, by a guess (see `ahead`), and the tables before
-//!    those: behind them they were 1.5 us on their way, which is 3 to 6 % of small calls.
+//!    those: behind them they were 1.5 us on their way, which is 1.5 to 6 % of small calls on an H200.
 //! 9. **Tiles of an expert keep pace** where its weights are large (see [`schedule`]): a last tile of few rows is computed
 //!    whole, or its cluster runs ahead and everyone reads the weights from memory again.
 //! 10. **No memory barrier of the whole GPU**: the cluster meets without one, and nobody waits for it at the end. A CTA
 //!    leaves when the other one is done with its slots, which the warp of the tensor copies awaits.
-//! 11. **Little code.** It comes from memory, too: forms that lay beyond 64 KiB took 1 us more, 5 % of the smallest calls. So the
+//! 11. **Little code.** It comes from memory, too: forms that lay beyond 64 KiB took 1 us more on an H200, 5 % of the smallest calls. So the
 //!    loop of the first form takes four blocks at a time, not eight, which was 20 KiB of code and worth 1 % of prefill, now that
 //!    wide tiles compute that.
 //! 12. **Tiles follow one another closely** in the first form: the next item is taken early, and scales are read when the
@@ -63,7 +63,7 @@
 //!     Up to 14 % of prefill on an H200, and 2 to 16 % where some experts have few rows, by
 //!     Zipf with short K up to 6 % more.
 //! 15. **Few rows** in a kernel of their own, `fp8_block_sm90_few`, for up to 8 rows an expert: no form but those for up to 64
-//!     rows, 30 KiB of code instead of 51. 1 to 2 % of small calls.
+//!     rows, 30 KiB of code instead of 51. 1 to 3 % of small calls on an H200.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 

@@ -9,6 +9,8 @@ unsafe extern "C" {
     fn barrier_cluster_arrive_relaxed_aligned();
     #[link_name = "llvm.nvvm.barrier.cluster.wait.aligned"]
     fn barrier_cluster_wait_aligned();
+    #[link_name = "llvm.nvvm.barrier.cta.sync.aligned.count"]
+    fn barrier_cta_sync_aligned_count(barrier: u32, threads: u32);
     #[link_name = "llvm.nvvm.fence.proxy.async"]
     fn fence_proxy_async_all();
 }
@@ -24,7 +26,7 @@ pub(crate) unsafe fn cta_sync() {
 #[inline(always)]
 pub(crate) unsafe fn warpgroup_sync(warpgroup: u32) {
     // SAFETY: the 128 threads of the warpgroup call it with the same barrier, by contract.
-    unsafe { asm!("bar.sync {barrier}, 128;", barrier = in(reg32) warpgroup + 1, options(nostack)) }
+    unsafe { barrier_cta_sync_aligned_count(warpgroup + 1, 128) }
 }
 
 /// Executed by: every thread of the cluster, each warp converged.

@@ -126,7 +126,7 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL:
                 let start = warp::broadcast_u64(end - tiles, owner);
                 let rows = warp::broadcast(group.rows, owner);
                 let first_row = warp::broadcast(group.first_row, owner);
-                // The host bounds the tiles of one group by u32::MAX.
+                // The host bounds the tiles of 128 rows of one group by u32::MAX, and an entry is as much, or more of it.
                 let index = (next - start) as u32;
                 let blocks = raster::row_blocks::<TILE, TALL>(rows, takes_more);
                 // One row block needs no division, and the first tile is waited for.

@@ -88,7 +88,7 @@ fn every_edge_of_the_row_count() {
     check_all("row counts", &problems);
 }
 
-/// The loops over several blocks of K begin at 512 and 1024.
+/// The loops over several blocks of K begin at 512.
 #[test]
 fn deep_problems() {
     let mut problems = Vec::new();
@@ -116,7 +116,7 @@ fn many_experts() {
     check_all("many experts", &problems);
 }
 
-/// A kernel that a plan would not choose for them: small problems, and every edge; one and several tiles of an expert, any depth.
+/// A kernel, whichever a plan would choose for them: small problems, and every edge; one and several tiles of an expert, any depth.
 fn check_kernel(name: &str, kernel: Fp8Kernel, first_seed: u64) {
     let device = |seed| DeviceInfo { sm_count: multiprocessors(seed), ..DeviceInfo::h200() };
     let count = number("EXPERT_GEMM_PROBLEMS").unwrap_or(520) / 4;
@@ -154,6 +154,19 @@ fn tall_tiles() {
 #[test]
 fn wide_tiles() {
     check_kernel("wide tiles", Fp8Kernel::Wide, 1500);
+}
+
+/// An expert with 8 MiB of weights, whose second tile holds two rows and is computed whole.
+#[test]
+fn few_rows_in_step() {
+    let spec = Spec { n: 8192, k: 1024, seed: 802, ..Spec::PLAIN };
+    let device = DeviceInfo { sm_count: 2, ..DeviceInfo::h200() };
+    let problem = made_for(Fp8Kernel::Few, spec, Routing::packed(vec![66]), true, &device);
+    let emulated = Emulated::timed(Timing::Random(802), 2);
+    if let Err(complaint) = check(&emulated, &problem) {
+        panic!("{complaint}");
+    }
+    assert_eq!(emulated.driver.stats().macs, 2 * 64 * 8192 * 1024, "both tiles are computed whole");
 }
 
 /// An expert with 8 MiB of weights and a tall tile behind a whole one: 300 rows are computed as 320.

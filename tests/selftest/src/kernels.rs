@@ -360,7 +360,11 @@ fn seeded_fp8(bench: &Bench) -> Result<Evidence> {
 fn fp8_of(bench: &Bench, kernel: Fp8Kernel) -> Result<Evidence> {
     let mut runs = Runs::default();
     for (seed, output) in (0..).zip(TYPES) {
-        for counts in [&[129, 192][..], &[150, 40, 161], &[300, 257, 0, 320]] {
+        let counts = match kernel {
+            Fp8Kernel::Few => [&[8, 3][..], &[16, 33, 20], &[65, 1, 0, 130]],
+            _ => [&[129, 192][..], &[150, 40, 161], &[300, 257, 0, 320]],
+        };
+        for counts in counts {
             let spec = Spec { output, k: 640, seed, ..Spec::PLAIN };
             let routing = Routing::packed(counts.to_vec());
             let in_front = counts.len() % 2 == 0;

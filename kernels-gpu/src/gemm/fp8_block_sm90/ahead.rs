@@ -31,7 +31,8 @@ impl Ahead {
         let expert = raster::quotient(entry, entry_cols);
         let column = (entry - expert * entry_cols) * CLUSTER + sreg::cta_rank();
         let last = args.col_blocks() - 1;
-        let few = u64::from(rows) <= u64::from(experts) * u64::from(TILE_TOKENS);
+        // Few rows are expected of the kernel for them, however many there is room for.
+        let few = FEW || u64::from(rows) <= u64::from(experts) * u64::from(TILE_TOKENS);
         let worth_it = few && expert < experts;
         // The last block is never among them: its copy hands the others over.
         let others = args.k_blocks.saturating_sub(1);

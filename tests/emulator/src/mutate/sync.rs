@@ -14,13 +14,15 @@ pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
 
 /// Lines whose absence must be noticed.
 fn dropped(line: &Line<'_>, to: &mut Vec<Mutant>) {
-    const DROPPED: [(&str, &str); 9] = [
+    const DROPPED: [(&str, &str); 11] = [
         ("fence.", "drop-fence"),
         ("wgmma.fence", "drop-wgmma-fence"),
         ("wgmma.commit_group", "drop-commit"),
         ("wgmma.wait_group", "drop-wgmma-wait"),
         ("cp.async.wait", "drop-copy-wait"),
         ("bar.warp.sync", "drop-warp-sync"),
+        ("bar.sync", "drop-cta-barrier"),
+        ("barrier.sync", "drop-cta-barrier"),
         ("barrier.cluster", "drop-cluster-barrier"),
         ("mbarrier.init", "drop-init"),
         ("red.global", "drop-status"),

@@ -70,6 +70,8 @@ fn narrow(make: Make) -> Vec<Launch> {
     launches.push(make.packed(spec(4, 256, 384, 11), &[20, 9, 32, 16], 2));
     // More blocks than the loops of the narrowest take at once.
     launches.push(make.packed(spec(4, 256, 640, 13), &[8, 3, 5, 8], 2));
+    // In each form all slots before a tile whose tokens the other CTA copies, too.
+    launches.push(make.packed(spec(8, 256, 768, 34), &[8, 65, 16, 65, 32, 65, 64, 65], 2));
     launches
 }
 
@@ -83,7 +85,7 @@ fn guessed(make: Make) -> Vec<Launch> {
         make.packed(spec(4, 512, 384, 30), &[4, 7, 1, 3], 4),
         // The fifth cluster's tile is in the last columns of the expert that it guesses, and it guesses those before.
         make.packed(spec(3, 768, 384, 31), &[0, 130, 3], 10),
-        // As many rows as a guess allows, and it is wrong.
+        // As many rows as a guess allows where tiles have 128, and it is wrong.
         make.packed(spec(2, 256, 384, 33), &[0, 256], 4),
         // The fourth cluster's tile is of the fourth expert, and it guesses the second.
         make.packed(spec(4, 768, 384, 32), &[5, 0, 0, 7], 10),
@@ -119,6 +121,9 @@ fn paired(make: Make) -> Vec<Launch> {
         make.packed(spec(5, 640, 512, 68), &[130; 5], 2),
         make.packed(spec(5, 640, 640, 69), &[130; 5], 2),
         make.packed(spec(5, 384, 640, 70), &[40; 5], 2),
+        // The same with less than a chunk of blocks.
+        make.packed(spec(5, 640, 384, 71), &[130; 5], 2),
+        make.packed(spec(5, 384, 256, 72), &[40; 5], 2),
     ];
     launches
         .extend([640, 768, 896, 1024].map(|k| make.packed(spec(2, 384, k, 65), &[131, 188], 2)));
@@ -167,7 +172,7 @@ fn wide(make: Make) -> Vec<Launch> {
     ]
 }
 
-/// The loops over four and over eight blocks, several tiles of each in one CTA, and what is left behind them.
+/// The loops over four blocks, of wide tiles over eight too, several tiles of each in one CTA, and what is left behind them.
 fn deep(make: Make) -> Vec<Launch> {
     vec![
         make.packed(spec(3, 256, 1408, 6), &[50, 64, 40], 2),
@@ -194,9 +199,10 @@ fn crowded(make: Make) -> Vec<Launch> {
     vec![make.launch(spec, spec.build().routing, 4), overlapping]
 }
 
-/// More row blocks than a panel has, so that the last panel is shorter.
+/// More row blocks than a panel has, so that the last panel is shorter, with tiles of 128 rows or of 64.
 fn panels(make: Make) -> Vec<Launch> {
-    vec![make.packed(spec(1, 384, 128, 10), &[16 * 128 + 5], 4)]
+    let height = if make.kernel() == Fp8Kernel::Few { 64 } else { 128 };
+    vec![make.packed(spec(1, 384, 128, 10), &[16 * height + 5], 4)]
 }
 
 /// One broken entry in each launch; then one that nobody asks about.
