@@ -69,12 +69,26 @@ impl ExactProblem {
     ///
     /// What the host crate refuses.
     pub fn new(device: &Device, problem: &HostProblem, tables: &Tables) -> Result<Self> {
+        Self::expecting(device, problem, tables, u64::from(problem.routing.rows))
+    }
+
+    /// As [`new`](Self::new), with the kernel for so many rows, all experts together.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn expecting(
+        device: &Device,
+        problem: &HostProblem,
+        tables: &Tables,
+        expected_rows: u64,
+    ) -> Result<Self> {
         let shape = shape(problem);
         let skew = |bit: u32| (problem.spec.seed >> bit) % 4 * 4;
         let untouched = vec![UNTOUCHED; (shape.rows * shape.n) as usize];
         Ok(Self {
             device: device.clone(),
-            prepared: device.prepare(&shape.plan(device.info())?)?,
+            prepared: device.prepare(&shape.plan_expecting(expected_rows, device.info())?)?,
             output: Exact::new(device, &untouched, 0)?,
             a: Exact::new(device, &problem.a, 0)?,
             b: Exact::new(device, &problem.b, 0)?,
@@ -84,6 +98,12 @@ impl ExactProblem {
             expert_offsets: Exact::new(device, &tables.offsets, skew(6))?,
             status: Exact::new(device, &[0u32], 0)?,
         })
+    }
+
+    /// The module of its kernel.
+    #[must_use]
+    pub fn module(&self) -> &'static str {
+        self.prepared.plan().variant().module
     }
 
     /// One launch on the default stream, and what it left.

@@ -5,12 +5,13 @@
 
 mod common;
 
-use common::{Emulated, check, small, timings};
+use common::{Emulated, check, judge, small, timings};
 use expert_gemm::{DeviceInfo, ElementType};
 use expert_gemm_tests::fp8_kernel::{Fp8Kernel, edges, made_for};
 use expert_gemm_tests::gpu::say;
 use expert_gemm_tests::problem::{HostProblem, Spec};
 use expert_gemm_tests::routing::{EDGE_ROWS, Layout, Routing};
+use ptx_emulator::exact::ExactProblem;
 use ptx_emulator::{Stats, Timing};
 use rayon::prelude::*;
 use std::time::Instant;
@@ -154,6 +155,31 @@ fn tall_tiles() {
 #[test]
 fn wide_tiles() {
     check_kernel("wide tiles", Fp8Kernel::Wide, 1500);
+}
+
+/// Whatever a plan expects, all rows are computed: each kernel with more of them than it is made for, and with fewer.
+#[test]
+fn other_rows_than_expected() {
+    let spec = Spec { experts: 5, n: 384, k: 640, seed: 850, ..Spec::PLAIN };
+    let routing = Routing { rows: 5 * 400, ..Routing::packed(vec![300, 40, 0, 9, 8]) };
+    let problem = HostProblem::new(spec, routing);
+    let mut seen = Vec::new();
+    for expected in [5 * 8, 5 * 64, 5 * 160, 5 * 400] {
+        for timing in timings(spec.seed) {
+            let emulated = Emulated::timed(timing, 4);
+            let tables = problem.tables();
+            let launch = ExactProblem::expecting(&emulated.device, &problem, &tables, expected)
+                .expect("plan");
+            let left = launch.run().expect("no fault");
+            judge(&problem, &tables, &left.output, left.status).expect("bits of the model");
+            assert_eq!(emulated.reports(), [""; 0], "{expected} rows expected, {timing:?}");
+            seen.push(launch.module());
+        }
+    }
+    seen.dedup();
+    let names =
+        ["fp8_block_sm90_few", "fp8_block_sm90", "fp8_block_sm90_tall", "fp8_block_sm90_wide"];
+    assert_eq!(seen, names);
 }
 
 /// An expert with 8 MiB of weights, whose second tile holds two rows and is computed whole.
