@@ -164,11 +164,13 @@ fn handed_on(make: Make) -> Vec<Launch> {
     [256, 512, 1024].into_iter().flat_map(of).collect()
 }
 
-/// Whole tiles of 128 rows and the rest of one; a rest of half a tile, in more columns than a cluster takes at once.
+/// Whole tiles of 128 rows and the rest of one; a rest of half a tile, of 128 rows or of 64, in more columns than a cluster takes at
+/// once.
 fn wide(make: Make) -> Vec<Launch> {
     vec![
         make.packed(spec(2, 256, 128, 5), &[257, 128], 4),
         make.packed(spec(2, 384, 128, 14), &[64, 192], 4),
+        make.packed(spec(2, 384, 128, 35), &[32, 96], 4),
     ]
 }
 
