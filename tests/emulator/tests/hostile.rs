@@ -24,7 +24,7 @@ fn run(seed: u64) -> Result<GroupStatus, String> {
     let spec = Spec { n: spec.n.min(256), k: spec.k.min(256), ..spec };
     let four = DeviceInfo { sm_count: 4, ..DeviceInfo::h200() };
     let kernel = Fp8Kernel::ALL[seed as usize % KERNELS];
-    let in_front = (seed / 4).is_multiple_of(2);
+    let in_front = (seed / KERNELS as u64).is_multiple_of(2);
     let problem = made_for(kernel, spec, spec.build().routing, in_front, &four);
     let mut seen = GroupStatus::OK;
     let [early, late, random] = timings(seed);

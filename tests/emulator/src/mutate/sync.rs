@@ -14,7 +14,7 @@ pub(super) fn mutants(lines: &[Line<'_>], to: &mut Vec<Mutant>) {
 
 /// Lines whose absence must be noticed.
 fn dropped(line: &Line<'_>, to: &mut Vec<Mutant>) {
-    const DROPPED: [(&str, &str); 11] = [
+    const DROPPED: [(&str, &str); 10] = [
         ("fence.", "drop-fence"),
         ("wgmma.fence", "drop-wgmma-fence"),
         ("wgmma.commit_group", "drop-commit"),
@@ -22,7 +22,6 @@ fn dropped(line: &Line<'_>, to: &mut Vec<Mutant>) {
         ("cp.async.wait", "drop-copy-wait"),
         ("bar.warp.sync", "drop-warp-sync"),
         ("bar.sync", "drop-cta-barrier"),
-        ("barrier.sync", "drop-cta-barrier"),
         ("barrier.cluster", "drop-cluster-barrier"),
         ("mbarrier.init", "drop-init"),
         ("red.global", "drop-status"),
