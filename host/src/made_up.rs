@@ -64,9 +64,9 @@ const fn quant(symbol: &'static str, arch: Arch, input: ElementType) -> Variant 
 
 /// The table.
 pub(crate) static VARIANTS: [Variant; 6] = [
-    gemm("gemm_90_bf16", Arch::Sm90a, ElementType::Bf16, [64, 8, 0, 0, 128]),
-    gemm("gemm_100_bf16", Arch::Sm100f, ElementType::Bf16, [128, 0, 0, 0, 128]),
-    gemm("gemm_100_f16", Arch::Sm100f, ElementType::F16, [128, 0, 0, 0, 128]),
+    gemm("gemm_90_bf16", Arch::Sm90a, ElementType::Bf16, [64, 8, 0, 0, 128, 0]),
+    gemm("gemm_100_bf16", Arch::Sm100f, ElementType::Bf16, [128, 0, 0, 0, 128, 0]),
+    gemm("gemm_100_f16", Arch::Sm100f, ElementType::F16, [128, 0, 0, 0, 128, 0]),
     quant("quant_90_bf16", Arch::Sm90a, ElementType::Bf16),
     quant("quant_90_f16", Arch::Sm90a, ElementType::F16),
     quant("quant_100_bf16", Arch::Sm100f, ElementType::Bf16),

@@ -98,11 +98,12 @@ impl Lesson {
             return Ok(());
         }
         let (a, b) = (tensors.a.address(), tensors.b.address());
-        let [small @ .., weights] = variant.box_rows.map(u64::from);
+        let [small @ .., weights, _] = variant.box_rows.map(u64::from);
         let [b8, b16, b32, b64] = small.map(|tall| self.map(a, &[k, rows], &[k], &[128, tall]));
         let gemm = Fp8BlockParams {
             tokens: [b8?, b16?, b32?, b64?],
             weights: self.map(b, &[k, n, experts], &[k, k * n], &[128, weights, 1])?,
+            half_weights: TensorMap::EMPTY,
             scales_a: tensors.scales_a.address(),
             scales_b: tensors.scales_b.address(),
             output: tensors.output.address(),

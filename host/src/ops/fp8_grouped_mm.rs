@@ -7,7 +7,7 @@ use crate::abi::{
 };
 use crate::device::DeviceInfo;
 use crate::error::Result;
-use crate::plan::Plan;
+use crate::plan::{Plan, Rounds};
 use crate::tensor::{DeviceTensor, Inspection, Rule};
 
 /// FP8 blockwise-scaled grouped matrix product, known as `es_fp8_blockwise_scaled_grouped_mm`:
@@ -174,8 +174,8 @@ impl Operation for Fp8GroupedMm {
     const UNIT: &'static str = "multiply-adds";
     const FORMS: Option<&'static str> = Some(
         "tiles of at most 64 rows: weights x tokens, 8, 16, 32 or 64 token columns, but not in experts of several tiles \
-         whose weights are 8 MiB or more; others: 128 x 128, or 192 x 128 where the tile says so. With 64 x 128 all are \
-         weights x tokens. With 128 x 192: tokens x weights, and last tiles of at most 64 rows or columns as half ones",
+         whose weights are 8 MiB or more; others: 128 x 128, or 192 x 128 where the tile says so. Of a last round of 128 x 128 \
+         that is at most half full, two halves of 64 columns each. With 64 x 128 all are weights x tokens. With 128 x 192: tokens x weights, and last tiles of at most 64 rows or columns as half ones",
     );
 
     fn validate(&self) -> Result<()> {
@@ -223,13 +223,13 @@ impl Operation for Fp8GroupedMm {
         self.shape().most_work(&Variant { tile, ..*variant })
     }
 
-    fn usual_work(&self, variant: &Variant) -> Work {
+    fn usual_work(&self, variant: &Variant, rounds: Rounds) -> Work {
         // Rows go to experts at random, or less evenly: half of them have more than the average. Where that is one tile more, a
         // kernel with room for it wins over many rounds; in a few it may just as well lose (`docs/notes/fp8_block_sm90.md`).
         const MANY_TILES: u64 = 1536;
         let has_room = variant.up_to_rows < u32::MAX;
         let is_long = self.experts.saturating_mul(self.n_blocks()) >= MANY_TILES;
-        let average = self.rows / self.experts.max(1);
+        let average = self.rows.div_ceil(self.experts.max(1));
         let is_near = average > fp8_block::tall::MORE_ROWS_THAN.into()
             && average <= fp8_block::tall::TILE_TOKENS.into();
         let more = if is_near && is_long && !has_room { average.isqrt() } else { 0 };
@@ -241,10 +241,11 @@ impl Operation for Fp8GroupedMm {
         let beside = variant.rows_beside.saturating_add(alone);
         let rows = u128::from(variant.tile[0]) + u128::from(beside);
         let tile_cost = rows * u128::from(variant.tile[1]) * u128::from(self.k);
-        // In a few rounds the tiles of the rows beyond one tile cost a kernel without room for them a quarter; they are short ones
-        // of the kernel of wide tiles, and cost it little.
+        // In a few rounds the tiles of the rows beyond one tile cost a kernel without room for them a quarter, but for one that ends
+        // with halves; they are short ones of the kernel of wide tiles, and cost it little.
         let is_full = is_near && average <= fp8_block::TILE.into();
-        let spills = is_full && !is_long && !has_room && variant.shares == Shares::Tokens;
+        let must_pay = !has_room && !rounds.end_with_halves(work.tiles);
+        let spills = is_full && !is_long && must_pay && variant.shares == Shares::Tokens;
         let tile_cost = if spills { tile_cost + tile_cost / 4 } else { tile_cost };
         Work { tile_cost, ..work }
     }
@@ -273,10 +274,11 @@ impl Operation for Fp8GroupedMm {
     }
 
     fn params(&self, maps: [TensorMap; MAPS], tensors: &Self::Tensors<'_>) -> Fp8BlockParams {
-        let [tokens @ .., weights] = maps;
+        let [tokens @ .., weights, half_weights] = maps;
         Fp8BlockParams {
             tokens,
             weights,
+            half_weights,
             scales_a: tensors.scales_a.address(),
             scales_b: tensors.scales_b.address(),
             output: tensors.output.address(),

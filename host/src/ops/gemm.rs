@@ -46,8 +46,8 @@ impl Operands {
         [self.a, self.b, if has_output_map(variant) { self.output } else { 0 }]
     }
 
-    /// The activations in up to four boxes, or the output and the activations in up to three; then the weights. `None` where a
-    /// kernel has no use for one.
+    /// The activations in up to four boxes, or the output and the activations in up to three; then the weights in up to two. `None`
+    /// where a kernel has no use for one.
     pub(crate) fn maps(&self, variant: &Variant) -> [Option<TensorMapSpec>; MAPS] {
         let Self { a, b, output, output_element, shape: Shape { rows, experts, n, k } } = *self;
         let map = |address, dims: &[u64], strides: &[u64], box_dims: &[u64]| TensorMapSpec {
@@ -75,14 +75,14 @@ impl Operands {
             }
         };
         let used = |rows: u32| (rows != 0).then_some(u64::from(rows));
-        let [a, b, c, d, columns] = variant.box_rows.map(used);
+        let [a, b, c, d, columns, half] = variant.box_rows.map(used);
         let [a, b, c, d] = [a, b, c, d].map(|rows| rows.map(tokens));
         let output = has_output_map(variant).then(|| {
             let pitch = n.saturating_mul(output_element.bytes());
             let map = map(output, &[n, rows], &[pitch], &variant.output_box.map(u64::from));
             TensorMapSpec { element: output_element, ..map }
         });
-        [output.or(a), b, c, d, columns.map(weights)]
+        [output.or(a), b, c, d, columns.map(weights), half.map(weights)]
     }
 }
 
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(output.box_dims.as_slice(), [64, 16]);
         assert_eq!(output.validate(), Ok(()));
         let addresses = maps.each_ref().map(|map| map.as_ref().map(|map| map.address));
-        assert_eq!(addresses, [Some(0x3000), None, Some(0x1000), Some(0x1000), Some(0x2000)]);
+        assert_eq!(addresses, [Some(0x3000), None, Some(0x1000), Some(0x1000), Some(0x2000), None]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use mxfp8_grouped_quant::{Mxfp8GroupedQuant, Mxfp8GroupedQuantTensors};
 use crate::abi::{ElementType, MAPS, Op, TensorMap, Variant};
 use crate::device::DeviceInfo;
 use crate::error::Result;
-use crate::plan::Plan;
+use crate::plan::{Plan, Rounds};
 use crate::tensor::Inspection;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -108,7 +108,7 @@ pub trait Operation: sealed::Sealed + Copy + Eq + Hash + Debug + Send + Sync + '
 
     /// The work by which kernels are compared: the most, or what it is when the experts' rows are nearly equal.
     #[doc(hidden)]
-    fn usual_work(&self, variant: &Variant) -> Work {
+    fn usual_work(&self, variant: &Variant, _rounds: Rounds) -> Work {
         self.most_work(variant)
     }
 

@@ -7,7 +7,7 @@ use crate::abi::{
 };
 use crate::device::DeviceInfo;
 use crate::error::Result;
-use crate::plan::Plan;
+use crate::plan::{Plan, Rounds};
 use crate::tensor::{DeviceTensor, Inspection, Rule};
 
 /// MXFP8 block-scaled grouped matrix product, known as `es_sm100_mxfp8_blockscaled_grouped_mm`:
@@ -225,7 +225,7 @@ impl Operation for Mxfp8GroupedMm {
         self.shape().most_work(variant)
     }
 
-    fn usual_work(&self, variant: &Variant) -> Work {
+    fn usual_work(&self, variant: &Variant, _rounds: Rounds) -> Work {
         self.shape().even_work(variant)
     }
 
@@ -253,7 +253,7 @@ impl Operation for Mxfp8GroupedMm {
     }
 
     fn params(&self, maps: [TensorMap; MAPS], tensors: &Self::Tensors<'_>) -> Mxfp8GemmParams {
-        let [tokens, tokens_small, _, _, weights] = maps;
+        let [tokens, tokens_small, _, _, weights, _] = maps;
         Mxfp8GemmParams {
             tokens,
             tokens_small,

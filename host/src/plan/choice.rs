@@ -79,10 +79,50 @@ fn judge<O: Operation>(variant: &Variant, problem: &O, device: &DeviceInfo) -> V
     if variant.up_to_rows < u32::MAX && has_more_rows(problem, variant.up_to_rows) {
         return Verdict::Refused(Refusal::ManyRows);
     }
-    let work = problem.usual_work(variant);
-    let places = u128::from(places(variant, device).max(1));
-    let waves = u128::from(work.tiles).div_ceil(places);
-    Verdict::Eligible { padded_macs: waves.saturating_mul(places).saturating_mul(work.tile_cost) }
+    let rounds = Rounds::of(variant, problem, device);
+    let work = problem.usual_work(variant, rounds);
+    let places = u128::from(rounds.places);
+    let padded_macs =
+        rounds.halves(work.tiles).saturating_mul(places).saturating_mul(work.tile_cost);
+    Verdict::Eligible { padded_macs: padded_macs / 2 }
+}
+
+/// How many rounds a device takes to compute tiles.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rounds {
+    /// Tiles of a round, at least one.
+    places: u64,
+    /// Whether those of a last round that is at most half full are computed as two halves each, and take half as long: measured
+    /// where experts have one tile, and not where they have several.
+    has_halves: bool,
+}
+
+impl Rounds {
+    fn of<O: Operation>(variant: &Variant, problem: &O, device: &DeviceInfo) -> Self {
+        let places = u64::from(places(variant, device).max(1));
+        let has_several = has_more_rows(problem, variant.tile[0]);
+        Self { places, has_halves: variant.has_half_tiles() && !has_several }
+    }
+
+    /// Half rounds that so many tiles take.
+    fn halves(self, tiles: u64) -> u128 {
+        let (whole, last) = (tiles / self.places, tiles % self.places);
+        let halved = self.has_halves && whole > 0 && last <= self.places / 2;
+        let of_the_last = match last {
+            0 => 0,
+            _ if halved => 1,
+            _ => 2,
+        };
+        2 * u128::from(whole) + of_the_last
+    }
+
+    /// Whether a few rounds end with one of halves that has most multiprocessors at work.
+    pub(crate) const fn end_with_halves(self, tiles: u64) -> bool {
+        const FEW: u64 = 2;
+        let (whole, last) = (tiles / self.places, tiles % self.places);
+        let at_work = 2 * last <= self.places && 4 * last > self.places;
+        self.has_halves && whole > 0 && whole <= FEW && at_work
+    }
 }
 
 /// Whether the experts of a problem have more rows than this on average, or may have: a problem says the most rows

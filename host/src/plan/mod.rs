@@ -3,6 +3,7 @@
 mod choice;
 mod explain;
 
+pub(crate) use choice::Rounds;
 pub use choice::{Candidate, Refusal, Verdict};
 
 use crate::abi::{VARIANTS, Variant};

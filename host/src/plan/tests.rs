@@ -310,16 +310,20 @@ fn wide_tiles_are_for_many_rows_or_few_rounds() {
         (gate_up, 512, 1, flat),
         // Half of the columns of its second tile would be nobody's.
         (of(256, 1024), 32 * 1024, 32, flat),
-        // One round and two; 2, 3 and 2 of tall ones.
+        // One round, and one and a half: two of 129 rows on, and of tall ones.
         (of(3072, 4096), 8 * 95, 8, flat),
-        (of(3072, 4096), 8 * 95 + 1, 8, wide),
-        (of(3072, 4096), 8 * 128, 8, wide),
+        (of(3072, 4096), 8 * 95 + 1, 8, flat),
+        (of(3072, 4096), 8 * 128, 8, flat),
+        (of(3072, 4096), 8 * 128 + 1, 8, wide),
         (of(3072, 4096), 8 * 192, 8, wide),
+        // The same, but halves would have a fifth of the device at work.
+        (of(4608, 7168), 4 * 118, 4, flat),
+        (of(4608, 7168), 4 * 128, 4, wide),
         // 16 rounds and 24.
         (of(3072, 4096), 128 * 112, 128, flat),
-        // 6 rounds and 8, 3 and 4, 2 and 2: at random many experts have a few rows more than a tile of the others holds.
+        // 6 rounds and 8, 3 and 3 and a half, 2 and 2: at random many experts have a few rows more than a tile of the others holds.
         (gate_up, 32 * 119, 32, wide),
-        (down, 8 * 128, 8, wide),
+        (down, 8 * 128, 8, flat),
         (gate_up, 8 * 128, 8, flat),
         (narrow, 32 * 128, 32, wide),
         (narrow, 128 * 128, 128, tall),

@@ -20,10 +20,18 @@ pub const SCALE_STAGES: u32 = 4;
 pub const CLUSTER: u32 = 2;
 /// Rows of the activation boxes: a tile of few rows takes its tokens in one box. The largest fills half a tile of many.
 pub const TOKEN_BOX_ROWS: [u32; 4] = [8, 16, 32, 64];
+/// Columns of a half tile: those of a last round that is at most half full are computed as two each.
+pub const HALF_COLUMNS: u32 = TILE / 2;
 /// Rows of all boxes, as [`super::Variant::box_rows`] wants them.
-pub const BOX_ROWS: [u32; 5] = {
+pub const BOX_ROWS: [u32; 6] = {
     let [a, b, c, d] = TOKEN_BOX_ROWS;
-    [a, b, c, d, TILE]
+    [a, b, c, d, TILE, HALF_COLUMNS]
+};
+/// The same of the kernels without half tiles.
+pub const WHOLE_BOX_ROWS: [u32; 6] = {
+    let [boxes @ .., _] = BOX_ROWS;
+    let [a, b, c, d, e] = boxes;
+    [a, b, c, d, e, 0]
 };
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
 pub const SMEM_BYTES: u32 = 223_608;
@@ -76,7 +84,7 @@ pub mod wide {
     /// Columns of a narrow tile: of a last column block, if it has no more and the row block has a partner.
     pub const NARROW: u32 = TILE_COLUMNS / 2;
     /// Rows of all boxes: all tokens of a short tile or of another in one, and the half of its weights that a CTA copies for both.
-    pub const BOX_ROWS: [u32; 5] = [0, 0, SHORT, TILE, TILE_COLUMNS / CLUSTER];
+    pub const BOX_ROWS: [u32; 6] = [0, 0, SHORT, TILE, TILE_COLUMNS / CLUSTER, 0];
     /// The kernel is for more rows an expert on average: it has no form for so few rows that tensor cores would hardly be used.
     pub const MORE_ROWS_THAN: u32 = 95;
     /// What a plan adds to a tile's rows, so that it counts as 1.42 others, an eighth less being the due of a kernel made for
@@ -101,6 +109,8 @@ pub struct Fp8BlockParams {
     pub tokens: [TensorMap; 4],
     /// Weights `[experts, n, k]` e4m3, box of 1 x [`TILE`] x 128 bytes (wide: 96 rows in sets), 128-byte swizzle.
     pub weights: TensorMap,
+    /// The same in boxes of [`HALF_COLUMNS`] rows, for half tiles; of the other kernels, which have none, of nothing.
+    pub half_weights: TensorMap,
     /// Activation scales `[rows, k / 128]` f32.
     pub scales_a: u64,
     /// Weight scales `[experts, n / 128, k / 128]` f32.
@@ -125,10 +135,11 @@ pub struct Fp8BlockParams {
 
 const _: () = {
     use core::mem::{align_of, offset_of, size_of};
-    assert!(size_of::<Fp8BlockParams>() == 5 * 128 + 6 * 8 + 4 * 4);
+    assert!(size_of::<Fp8BlockParams>() == 6 * 128 + 6 * 8 + 4 * 4);
     assert!(align_of::<Fp8BlockParams>() == 16);
     assert!(offset_of!(Fp8BlockParams, tokens) == 0);
     assert!(offset_of!(Fp8BlockParams, weights) == 512);
-    assert!(offset_of!(Fp8BlockParams, scales_a) == 640);
-    assert!(offset_of!(Fp8BlockParams, rows) == 688);
+    assert!(offset_of!(Fp8BlockParams, half_weights) == 640);
+    assert!(offset_of!(Fp8BlockParams, scales_a) == 768);
+    assert!(offset_of!(Fp8BlockParams, rows) == 816);
 };

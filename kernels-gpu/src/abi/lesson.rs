@@ -49,7 +49,7 @@ const fn lesson(
         up_to_rows: u32::MAX,
         rows_beside: 0,
         tile: [rows, TILE, TILE],
-        box_rows: super::fp8_block::BOX_ROWS,
+        box_rows: super::fp8_block::WHOLE_BOX_ROWS,
         weight_order: WeightOrder::Rows,
         output_box: [0; 2],
         stages,

@@ -13,7 +13,7 @@ pub struct TensorMap {
 }
 
 /// Tensor maps that a kernel takes at most.
-pub const MAPS: usize = 5;
+pub const MAPS: usize = 6;
 
 impl TensorMap {
     /// A map that describes nothing; to be overwritten before use.

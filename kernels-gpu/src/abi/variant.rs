@@ -151,7 +151,7 @@ pub struct Variant {
     pub rows_beside: u32,
     /// Tile of activations x weights x reduction, in elements (a probe: bytes of one copy).
     pub tile: [u32; 3],
-    /// Rows of the boxes of the tensor maps: activations in up to four boxes, then weights. 0 for none.
+    /// Rows of the boxes of the tensor maps: activations in up to four boxes, then weights, of whole and of half tiles. 0 for none.
     pub box_rows: [u32; MAPS],
     /// Order of the rows of weights in their boxes.
     pub weight_order: WeightOrder,
@@ -173,6 +173,15 @@ pub struct Variant {
     pub smem_bytes: u32,
     /// Size of the by-value parameter, in bytes.
     pub param_bytes: u32,
+}
+
+impl Variant {
+    /// Whether tiles of a last round that is at most half full are computed as two halves each.
+    #[inline] // so that the device build, which never asks, does not emit it
+    pub const fn has_half_tiles(&self) -> bool {
+        let [.., half] = self.box_rows;
+        half != 0
+    }
 }
 
 const fn fp8_block_sm90(symbol: &'static str, output: ElementType) -> Variant {
@@ -207,6 +216,7 @@ const fn fp8_block_sm90_few(symbol: &'static str, output: ElementType) -> Varian
         module: "fp8_block_sm90_few",
         up_to_rows: few::UP_TO_ROWS,
         tile: [few::TILE_TOKENS, fp8_block::TILE, fp8_block::TILE_K],
+        box_rows: fp8_block::WHOLE_BOX_ROWS,
         stages: few::STAGES,
         smem_bytes: few::SMEM_BYTES,
         ..fp8_block_sm90(symbol, output)
@@ -221,6 +231,7 @@ const fn fp8_block_sm90_tall(symbol: &'static str, output: ElementType) -> Varia
         up_to_rows: tall::TILE_TOKENS,
         rows_beside: tall::ROWS_BESIDE,
         tile: [tall::TILE_TOKENS, fp8_block::TILE, fp8_block::TILE_K],
+        box_rows: fp8_block::WHOLE_BOX_ROWS,
         stages: tall::STAGES,
         smem_bytes: tall::SMEM_BYTES,
         ..fp8_block_sm90(symbol, output)
@@ -260,7 +271,7 @@ const fn mxfp8_gemm_sm90(symbol: &'static str, output: ElementType) -> Variant {
         up_to_rows: u32::MAX,
         rows_beside: ROWS_BESIDE,
         tile: [TILE_TOKENS, TILE_COLUMNS, TILE_K],
-        box_rows: [0, 0, 0, 0, TILE_COLUMNS],
+        box_rows: [0, 0, 0, 0, TILE_COLUMNS, 0],
         weight_order: WeightOrder::Rows,
         output_box: [0; 2],
         stages: STAGES,
@@ -300,7 +311,7 @@ const fn mxfp8_gemm_sm100(symbol: &'static str, output: ElementType) -> Variant 
         up_to_rows: u32::MAX,
         rows_beside: 0,
         tile: [MAX_TOKENS, TILE_N, TILE_K],
-        box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, 0, 0, TILE_N],
+        box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, 0, 0, TILE_N, 0],
         weight_order: WeightOrder::Rows,
         output_box: [0; 2],
         stages: STAGES,
@@ -324,7 +335,7 @@ const fn mxfp8_gemm_sm100_pair(symbol: &'static str, output: ElementType) -> Var
         module: "mxfp8_gemm_sm100_pair",
         more_rows_than: MORE_ROWS_THAN,
         tile: [MAX_TOKENS, mxfp8_gemm::TILE_N, mxfp8_gemm::TILE_K],
-        box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, 0, 0, mxfp8_gemm::TILE_N],
+        box_rows: [TOKEN_BOX_ROWS, TOKEN_BOX_ROWS_SMALL, 0, 0, mxfp8_gemm::TILE_N, 0],
         stages: STAGES,
         cluster: CLUSTER,
         shares: Shares::Tokens,

@@ -69,6 +69,7 @@
 
 mod ahead;
 mod columns;
+mod half_rows;
 mod load;
 mod math;
 mod rows;
@@ -78,8 +79,8 @@ mod wide;
 
 use self::ahead::Ahead;
 use crate::abi::fp8_block::{
-    self, CLUSTER, SCALE_CHUNK, THREADS, TILE, TILE_K, TOKEN_BOX_ROWS, few as few_rows,
-    tall as tall_tiles, wide as wide_tiles,
+    self, CLUSTER, HALF_COLUMNS, SCALE_CHUNK, THREADS, TILE, TILE_K, TOKEN_BOX_ROWS,
+    few as few_rows, tall as tall_tiles, wide as wide_tiles,
 };
 use crate::abi::{Fp8BlockParams, Problem, SCALE_BLOCK};
 use crate::ptx::tma::{self, MapAddress};
@@ -103,6 +104,8 @@ const FEW: bool = cfg!(gpu_module = "fp8_block_sm90_few");
 const TALL: bool = cfg!(gpu_module = "fp8_block_sm90_tall");
 /// Whether this is `fp8_block_sm90_wide`: tiles have 192 columns.
 const WIDE: bool = cfg!(gpu_module = "fp8_block_sm90_wide");
+/// Whether the tiles of a last round that is at most half full are computed as halves.
+const HALVES: bool = !FEW && !TALL && !WIDE;
 /// Rows of a tile at most, but for a tall one.
 const TILE_ROWS: u32 = if FEW { few_rows::TILE_TOKENS } else { TILE };
 /// Rows of a tile at most.
@@ -205,6 +208,7 @@ const fn span_of(rows: u32) -> u32 {
 pub(crate) struct Args {
     tokens: TokenMaps,
     weights: MapAddress,
+    half_weights: MapAddress,
     scales_a: u64,
     scales_b: u64,
     output: u64,
@@ -220,6 +224,7 @@ impl Args {
         Self {
             tokens: TokenMaps(base + offset_of!(Fp8BlockParams, tokens) as u64),
             weights: MapAddress(base + offset_of!(Fp8BlockParams, weights) as u64),
+            half_weights: MapAddress(base + offset_of!(Fp8BlockParams, half_weights) as u64),
             scales_a: p.scales_a,
             scales_b: p.scales_b,
             output: p.output,
@@ -344,7 +349,7 @@ pub(crate) unsafe fn kernel<O: Output>(args: &Args) {
                     if WIDE {
                         pair_schedule::post_tiles(&args.tables, entry, &mut outbox, lane);
                     } else {
-                        schedule::post_tiles::<TILE_ROWS, CLUSTER, TALL>(
+                        schedule::post_tiles::<TILE_ROWS, CLUSTER, TALL, HALVES>(
                             &args.tables,
                             entry,
                             &mut outbox,

@@ -81,6 +81,18 @@ pub(crate) const fn of_rows([upper, lower]: [[f32; 4]; 2], b: [f32; 4]) -> [[f32
     ]
 }
 
+/// Executed by: any thread. `sa * sb` of a row of a chunk and of the row 8 below, for one block. The arguments are the scales of
+/// the row and of the weights.
+#[inline(always)]
+pub(crate) unsafe fn of_block(scale_a: Smem, scale_b: Smem) -> [f32; 2] {
+    // SAFETY: the chunk has landed, by contract.
+    unsafe {
+        let b = ldst::load_shared_f32(scale_b);
+        let (upper, lower) = (scale_a, scale_a.at(8 * ROW_BYTES));
+        [ldst::load_shared_f32(upper) * b, ldst::load_shared_f32(lower) * b]
+    }
+}
+
 /// Executed by: any thread. `sa * sb` of the thread's two columns in each group of 8; the first `R / 4`
 /// entries count. The arguments are the scales of its first column and of the weights, for one block.
 #[inline(always)]

@@ -5,6 +5,11 @@
 //! one tile of the entry each. Where the columns run out, the CTAs left over compute the last tile again
 //! and do not store it: the copies that the cluster shares need all its CTAs.
 //!
+//! **Halves.** A last round that is at most half full, behind a whole one, would keep half of the multiprocessors waiting. Where a kernel
+//! has half tiles, its entries are taken by two clusters each: one computes the left halves of the tiles' columns, the other
+//! the right ones. Of several hundred experts that is known only if the round is of the last 32. On an H200 5 % of 8 experts x 64 rows,
+//! 3072x4096, whose 96 entries are a round of 66 clusters and 30 more.
+//!
 //! **In step.** The tiles above one another read the same weights at about the same time, from memory once and then from L2, as
 //! long as clusters go through the list at the same pace. A last tile of few rows would be done sooner, its cluster would run
 //! ahead for good, and soon everyone would read from memory. So where an expert's weights are too large to stay in L2 by
@@ -99,7 +104,12 @@ impl GroupTables {
 /// ones, then [`Work::END`]. `entry` is that of the lane's first expert, `lane`.
 /// All CTAs of a cluster post the same number of items, with the same rows.
 #[inline(always)]
-pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL: bool>(
+pub(crate) unsafe fn post_tiles<
+    const TILE: u32,
+    const CLUSTER: u32,
+    const TALL: bool,
+    const HALVES: bool,
+>(
     tables: &GroupTables,
     mut entry: Entry,
     outbox: &mut Outbox,
@@ -110,7 +120,8 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL:
     let in_step = in_step(&tables.problem);
     let takes_more = TALL && last_takes_more(&tables.problem);
     let clusters = u64::from(sreg::ctas() / CLUSTER);
-    let mut next = u64::from(sreg::cta() / CLUSTER);
+    let own = u64::from(sreg::cta() / CLUSTER);
+    let mut next = own;
     let mut before = 0u64;
     let mut first = 0;
     while first < tables.experts {
@@ -121,13 +132,21 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL:
             let tiles = u64::from(blocks) * u64::from(entry_cols);
             let end = before + warp::inclusive_sum_u64(tiles, lane);
             let chunk_end = warp::broadcast_u64(end, 31);
-            while next < chunk_end {
-                let owner = warp::ballot(end > next).trailing_zeros();
+            let is_last = first + 32 >= tables.experts;
+            loop {
+                let is_half = HALVES
+                    && is_last
+                    && is_round_of_halves(next - own, [before, chunk_end], clusters);
+                let entry = if is_half { next - own + own / 2 } else { next };
+                if entry >= chunk_end {
+                    break;
+                }
+                let owner = warp::ballot(end > entry).trailing_zeros();
                 let start = warp::broadcast_u64(end - tiles, owner);
                 let rows = warp::broadcast(group.rows, owner);
                 let first_row = warp::broadcast(group.first_row, owner);
                 // The host bounds the tiles of 128 rows of one group by u32::MAX, and an entry is as much, or more of it.
-                let index = (next - start) as u32;
+                let index = (entry - start) as u32;
                 let blocks = raster::row_blocks::<TILE, TALL>(rows, takes_more);
                 // One row block needs no division, and the first tile is waited for.
                 let (row_block, entry_col) =
@@ -147,7 +166,9 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL:
                     stored_rows: if inside { rows } else { 0 },
                     col_block: if inside { col_block } else { col_blocks - 1 },
                 };
-                outbox.post(work.marked(alone), lane);
+                let work = work.marked(alone);
+                let work = if is_half { work.half_of(own % 2 != 0) } else { work };
+                outbox.post(work, lane);
                 next += clusters;
             }
             before = chunk_end;
@@ -157,6 +178,13 @@ pub(crate) unsafe fn post_tiles<const TILE: u32, const CLUSTER: u32, const TALL:
     }
     // SAFETY: the warp is converged, by contract.
     unsafe { outbox.post(Work::END, lane) }
+}
+
+/// Whether the entries from `round` to the last, `end`, are computed as two halves each: if they are the last round, behind a whole
+/// one, and at most half of it. `known` is the first one that the posting warps look at together with the last.
+#[inline(always)]
+const fn is_round_of_halves(round: u64, [known, end]: [u64; 2], clusters: u64) -> bool {
+    round > 0 && round >= known && round < end && 2 * (end - round) <= clusters
 }
 
 /// Executed by: warp, converged. Judges every `ctas()`-th group and ORs what it finds into `status`.

@@ -27,11 +27,13 @@ impl Work {
     /// Ends the list.
     pub(crate) const END: Self = Self { expert: 0, row: 0, rows: 0, stored_rows: 0, col_block: 0 };
 
-    /// The mark of an expert whose weights no other tile has, and that of a tile which its kernel computes as half of one.
+    /// The mark of an expert whose weights no other tile has, that of a tile which its kernel computes as half of one, and that of the
+    /// right half.
     const ALONE: u32 = 1 << 31;
     const HALF: u32 = 1 << 30;
+    const RIGHT: u32 = 1 << 29;
 
-    /// The item, marked if no other tile has the same weights. Its expert is below 2^30: no memory holds the weights of more.
+    /// The item, marked if no other tile has the same weights. Its expert is below 2^29: no memory holds the weights of more.
     #[inline(always)]
     pub(crate) const fn marked(self, alone: bool) -> Self {
         Self { expert: self.expert | alone as u32 * Self::ALONE, ..self }
@@ -40,7 +42,7 @@ impl Work {
     /// Whether the item is marked so, and its expert without marks.
     #[inline(always)]
     pub(crate) const fn alone(self) -> (bool, u32) {
-        (self.expert & Self::ALONE != 0, self.expert & !(Self::ALONE | Self::HALF))
+        (self.expert & Self::ALONE != 0, self.expert & !(Self::ALONE | Self::HALF | Self::RIGHT))
     }
 
     /// The item, marked as half a tile. The same bound holds.
@@ -49,10 +51,23 @@ impl Work {
         Self { expert: self.expert | Self::HALF, ..self }
     }
 
+    /// The item, marked as the left or the right half of its columns.
+    #[inline(always)]
+    pub(crate) const fn half_of(self, right: bool) -> Self {
+        let half = self.halved();
+        Self { expert: half.expert | right as u32 * Self::RIGHT, ..half }
+    }
+
     /// Whether the item is marked as half a tile.
     #[inline(always)]
     pub(crate) const fn is_half(self) -> bool {
         self.expert & Self::HALF != 0
+    }
+
+    /// Whether it is marked as the right half.
+    #[inline(always)]
+    pub(crate) const fn is_right(self) -> bool {
+        self.expert & Self::RIGHT != 0
     }
 }
 

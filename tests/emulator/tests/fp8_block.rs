@@ -157,6 +157,60 @@ fn wide_tiles() {
     check_kernel("wide tiles", Fp8Kernel::Wide, 1500);
 }
 
+/// A last round that is at most half full is computed as half tiles, by two clusters for each of its entries. Counted in products:
+/// a whole tile multiplies 128 columns by all tokens that its form has, a half one 64 by as many, but 16 at least.
+#[test]
+fn a_last_round_of_halves() {
+    // Column blocks of three experts, rows of each, clusters, and entries that are computed as halves.
+    for (column_blocks, rows, clusters, halved) in [
+        // 9 entries, of which the last has a tile that nobody stores.
+        (5, 3, 4, 1),
+        (5, 8, 4, 1),
+        (5, 9, 4, 1),
+        (5, 17, 4, 1),
+        (5, 40, 4, 1),
+        (5, 64, 4, 1),
+        (5, 65, 4, 1),
+        (5, 128, 4, 1),
+        // A last round of 3 of 6, of 4 of 5, and none.
+        (6, 20, 6, 3),
+        (6, 100, 6, 3),
+        (6, 20, 5, 0),
+        (6, 20, 3, 0),
+        // Less than a round.
+        (4, 20, 12, 0),
+    ] {
+        let spec = Spec { experts: 3, n: column_blocks * 128, k: 640, seed: 860, ..Spec::PLAIN };
+        check_halves(spec, rows, clusters, halved);
+    }
+    // A column block of each expert. The first 32 are posted before the others are known.
+    for (experts, clusters, halved) in [(33, 16, 1), (34, 11, 1), (33, 10, 0), (40, 3, 1)] {
+        let spec = Spec { experts, n: 128, k: 128, seed: 861, ..Spec::PLAIN };
+        check_halves(spec, 16, clusters, halved);
+    }
+}
+
+fn check_halves(spec: Spec, rows: u32, clusters: u32, halved: u64) {
+    let device = DeviceInfo { sm_count: 2 * clusters, ..DeviceInfo::h200() };
+    let routing = Routing::packed(vec![rows; spec.experts]);
+    let problem = made_for(Fp8Kernel::Flat, spec, routing, false, &device);
+    let tokens = match rows {
+        65.. => 128,
+        _ => u64::from(rows).next_power_of_two().max(8),
+    };
+    let entries = spec.experts as u64 * (spec.n as u64 / 128).div_ceil(2);
+    // Two tiles of an entry, and four half ones.
+    let columns = (entries - halved) * 2 * 128 * tokens + halved * 4 * 64 * tokens.max(16);
+    for timing in timings(spec.seed) {
+        let emulated = Emulated::timed(timing, 2 * clusters);
+        if let Err(complaint) = check(&emulated, &problem) {
+            panic!("{complaint}\n  {timing:?} {problem}");
+        }
+        let macs = emulated.driver.stats().macs;
+        assert_eq!(macs, columns * spec.k as u64, "{rows} rows, {clusters} clusters, {spec:?}");
+    }
+}
+
 /// Whatever a plan expects, all rows are computed: each kernel with more of them than it is made for, and with fewer.
 #[test]
 fn other_rows_than_expected() {

@@ -69,7 +69,11 @@ impl Ahead {
     #[inline(always)]
     pub(super) unsafe fn settle(&self, smem: Shared, first: Work) -> u32 {
         let (_, expert) = first.alone();
-        if first.rows != 0 && expert == self.expert && first.col_block == self.col_block {
+        if first.rows != 0
+            && expert == self.expert
+            && first.col_block == self.col_block
+            && !(HALVES && first.is_half())
+        {
             return self.blocks;
         }
         for slot in 0..self.blocks {

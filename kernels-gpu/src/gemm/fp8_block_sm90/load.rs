@@ -21,6 +21,7 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
     while work.rows != 0 {
         let (alone, expert) = work.alone();
         let tokens = Tokens::of(args, work);
+        let weights = Weights::of(args, work);
         let once_only = alone && !in_halves(tokens.span);
         for kb in 0..there {
             // SAFETY: the slots are free; the barriers expect exactly the bytes of the copies.
@@ -46,12 +47,12 @@ pub(super) unsafe fn tiles(args: &Args, smem: Shared, lane: u32) {
                 }
                 mbarrier::wait(smem.tile_free(slot), ring.free_parity());
                 if warp::elect() {
-                    mbarrier::arrive_expect(full, OPERAND_BYTES + tokens.bytes());
-                    let corner = [kb * TILE_K, work.col_block * TILE, expert];
+                    mbarrier::arrive_expect(full, weights.bytes + tokens.bytes());
+                    let corner = [kb * TILE_K, weights.row, expert];
                     if once_only {
-                        tma::load_3d_by(once, smem.weights(slot), args.weights, corner, full);
+                        tma::load_3d_by(once, smem.weights(slot), weights.map, corner, full);
                     } else {
-                        tma::load_3d(smem.weights(slot), args.weights, corner, full);
+                        tma::load_3d(smem.weights(slot), weights.map, corner, full);
                     }
                     tokens.copy(smem, slot, kb);
                 }
@@ -75,6 +76,29 @@ pub(super) fn leave(smem: Shared, mut ring: Ring<STAGES>) {
         // SAFETY: the barrier is initialised; a slot that was never filled counts as left.
         unsafe { mbarrier::wait(smem.tile_free(ring.slot()), ring.free_parity()) }
         ring.advance();
+    }
+}
+
+/// How the weights of a tile are copied: all rows in one box.
+#[derive(Clone, Copy)]
+struct Weights {
+    map: MapAddress,
+    /// First row of the expert's.
+    row: u32,
+    /// Bytes that arrive in each slot.
+    bytes: u32,
+}
+
+impl Weights {
+    #[inline(always)]
+    fn of(args: &Args, work: Work) -> Self {
+        let row = work.col_block * TILE;
+        if HALVES && work.is_half() {
+            let right = if work.is_right() { HALF_COLUMNS } else { 0 };
+            let bytes = HALF_COLUMNS * TILE_K;
+            return Self { map: args.half_weights, row: row + right, bytes };
+        }
+        Self { map: args.weights, row, bytes: OPERAND_BYTES }
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
         unsafe {
             math.look_ahead();
             let Some(work) = math.next.take() else { break };
-            if span_of(work.rows) != TILE {
+            let is_half = HALVES && work.is_half();
+            if span_of(work.rows) != TILE || is_half {
                 // No form but the one for many rows carries sums along: so none has to find registers for them.
                 math.store_done::<O>(&mut done);
                 done = Done::NONE;
@@ -43,6 +44,10 @@ pub(super) unsafe fn multiply_tiles<O: Output>(args: &Args, smem: Shared, warp: 
                 }
                 if TALL && work.rows > TILE {
                     math.tall_tile::<O>(work);
+                    continue;
+                }
+                if HALVES && span_of(work.rows) == TILE {
+                    math.half_of_columns::<O>(work);
                     continue;
                 }
                 math.few_rows::<O>(work);
