@@ -8,10 +8,10 @@ use std::path::Path;
 /// The records that the page compares, by operation.
 const RECORDS: [(&str, &str); 7] = [
     ("es_fp8_blockwise_scaled_grouped_mm", "record/h200/2026-11-23.json"),
-    ("es_fp8_blockwise_scaled_grouped_mm", "record/h200-with-peers/2026-11-28-fp8-night.json"),
+    ("es_fp8_blockwise_scaled_grouped_mm", "record/h200-with-peers/2026-11-28-fp8-halves.json"),
     (
         "es_fp8_blockwise_scaled_grouped_mm",
-        "record/h200-with-peers/2026-11-28-fp8-between-night.json",
+        "record/h200-with-peers/2026-11-28-fp8-between-halves.json",
     ),
     ("es_sm100_mxfp8_blockscaled_grouped_mm", "record/h200/2026-11-26.json"),
     ("es_sm100_mxfp8_blockscaled_grouped_mm", "record/h200-with-peers/2026-11-27-mxfp8-later.json"),

@@ -10,7 +10,7 @@ use expert_gemm_tests::routing::{Layout, Routing};
 use expert_gemm_tests::wgmma_model;
 
 /// Name, rows of each expert, layout, N, K.
-const SHAPES: [(&str, &[u32], Layout, usize, usize); 21] = [
+const SHAPES: [(&str, &[u32], Layout, usize, usize); 23] = [
     ("one row", &[1], Layout::Packed, 128, 128),
     ("eight rows", &[8], Layout::Packed, 128, 256),
     ("nine rows", &[9], Layout::Packed, 256, 128),
@@ -32,6 +32,9 @@ const SHAPES: [(&str, &[u32], Layout, usize, usize); 21] = [
     ("all empty", &[0, 0, 0], Layout::Gaps, 128, 128),
     ("more tiles than a small grid", &[128; 12], Layout::Packed, 256, 128),
     ("many experts", &[3; 96], Layout::Gaps, 128, 128),
+    // On 132 multiprocessors: 67 entries of two tiles, for 66 clusters.
+    ("a last round of halves", &[20], Layout::Packed, 67 * 256, 128),
+    ("a last round of halves, many rows", &[90], Layout::Packed, 67 * 256, 256),
 ];
 
 /// The same for the kernel for few rows.

@@ -25,7 +25,7 @@ const PLOTS: [(&str, Draw); 3] = [
 const SHOWN: [&str; 3] = [
     "h200/2026-11-27.json",
     "h200-with-peers/2026-11-27-mxfp8-later.json",
-    "h200-with-peers/2026-11-28-fp8-night.json",
+    "h200-with-peers/2026-11-28-fp8-halves.json",
 ];
 
 /// An operation's record and peers.

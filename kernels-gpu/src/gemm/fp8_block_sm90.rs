@@ -5,7 +5,7 @@
 //! | operand | type | shape, row-major | read or written by |
 //! | --- | --- | --- | --- |
 //! | tokens `a` | e4m3 | `[rows, K]`, packed by expert | TMA, boxes of 8, 16, 32 or 64 rows x 128 bytes |
-//! | weights `b` | e4m3 | `[experts, N, K]` | TMA, boxes of 128 rows x 128 bytes |
+//! | weights `b` | e4m3 | `[experts, N, K]` | TMA, boxes of 128 rows x 128 bytes, of 64 for half tiles |
 //! | `sa` | f32 | `[rows, K / 128]` | asynchronous copies of 4 K blocks a row |
 //! | `sb` | f32 | `[experts, N / 128, K / 128]` | the same |
 //! | output `D` | bf16, f16 | `[rows, N]` | 16-byte stores; wide also TMA, boxes of 16 rows x 64 columns; only rows of the tile's expert |
@@ -63,7 +63,9 @@
 //!     Up to 14 % of prefill on an H200, and 2 to 16 % where some experts have few rows, by
 //!     Zipf with short K up to 6 % more.
 //! 15. **Few rows** in a kernel of their own, `fp8_block_sm90_few`, for up to 8 rows an expert: no form but those for up to 64
-//!     rows, 30 KiB of code instead of 51. 1 to 3 % of small calls on an H200.
+//!     rows, 30 KiB of code and not twice as much. 1 to 3 % of small calls on an H200.
+//! 16. **Half tiles** in a last round that would leave half of the multiprocessors idle (see [`schedule`]): 64 columns of weights,
+//!     each warpgroup with half of the tokens, or its 64 of more. 2 to 9 % of 8 experts with 33 to 128 rows on an H200.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 

@@ -40,7 +40,11 @@ fn run(seed: u64) -> Result<GroupStatus, String> {
             .and_then(|on_device| on_device.run())
             .map_err(|error| error.to_string())
             .and_then(|left| judge(&problem, &tables, &left.output, left.status));
-        let reports = emulated.reports();
+        let mut reports = emulated.reports();
+        if outcome.as_ref().is_ok_and(|status| status.contains(GroupStatus::OVERLAP)) {
+            // Within a cluster, too: its half tiles are not split among warps as the whole ones before them.
+            reports.retain(|report| !report.contains("two writes of global"));
+        }
         match outcome {
             Ok(status) if reports.is_empty() => seen = seen.union(status),
             Ok(_) => return Err(describe(format!("{}\n  {tables:?}", reports.join("\n  ")))),
