@@ -174,8 +174,9 @@ impl Operation for Fp8GroupedMm {
     const UNIT: &'static str = "multiply-adds";
     const FORMS: Option<&'static str> = Some(
         "tiles of at most 64 rows: weights x tokens, 8, 16, 32 or 64 token columns, but not in experts of several tiles \
-         whose weights are 8 MiB or more; others: 128 x 128, or 192 x 128 where the tile says so. Of a last round of 128 x 128 \
-         that is at most half full, two halves of 64 columns each. With 64 x 128 all are weights x tokens. With 128 x 192: tokens x weights, and last tiles of at most 64 rows or columns as half ones",
+         whose weights are 8 MiB or more; others: 128 x 128, or 192 x 128 where the tile says so. Those of 128 x 128 in a \
+         last round that is at most half full, behind a whole one: as two halves of 64 columns each. With 64 x 128 all are \
+         weights x tokens. With 128 x 192: tokens x weights, and last tiles of at most 64 rows or columns as half ones",
     );
 
     fn validate(&self) -> Result<()> {

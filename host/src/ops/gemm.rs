@@ -176,6 +176,8 @@ mod tests {
         let [flat, wide] = ["fp8_block_sm90_f16", "fp8_block_sm90_wide_f16"].map(variant);
         assert_eq!(OPERANDS.addresses(flat), elsewhere.addresses(flat));
         assert_eq!(OPERANDS.maps(flat), elsewhere.maps(flat));
+        let boxes = OPERANDS.maps(flat).map(|map| map.map(|map| map.box_dims.as_slice()[1]));
+        assert_eq!(boxes, [8, 16, 32, 64, 128, 64].map(Some), "halves have a map of their own");
         assert_ne!(OPERANDS.addresses(wide), elsewhere.addresses(wide));
     }
 }

@@ -106,7 +106,8 @@ pub trait Operation: sealed::Sealed + Copy + Eq + Hash + Debug + Send + Sync + '
     #[doc(hidden)]
     fn most_work(&self, variant: &Variant) -> Work;
 
-    /// The work by which kernels are compared: the most, or what it is when the experts' rows are nearly equal.
+    /// The work by which kernels are compared: the most, or what it is when the experts' rows are nearly equal. What that is may
+    /// depend on the rounds that the device takes.
     #[doc(hidden)]
     fn usual_work(&self, variant: &Variant, _rounds: Rounds) -> Work {
         self.most_work(variant)

@@ -31,7 +31,7 @@ pub enum Verdict {
         /// Multiply-adds (for a quantiser: elements) that the device spends on it, padding and idle
         /// multiprocessors included, when the rows are split as badly as they can be; for products, which
         /// have kernels to choose from, when they are split evenly (FP8: or at random, where that makes a difference),
-        /// and with what a tile costs beside its rows (see [`Variant::rows_beside`]). The lowest wins, except that a kernel that is
+        /// and with what a tile costs beside its rows (see [`Variant::rows_beside`]); a last round of half tiles counts half. The lowest wins, except that a kernel that is
         /// made for so many rows may take an eighth more.
         padded_macs: u128,
     },
@@ -87,7 +87,8 @@ fn judge<O: Operation>(variant: &Variant, problem: &O, device: &DeviceInfo) -> V
     Verdict::Eligible { padded_macs: padded_macs / 2 }
 }
 
-/// How many rounds a device takes to compute tiles.
+/// How many rounds a device takes to compute tiles. An estimate: where it has an odd number of multiprocessors a kernel of clusters
+/// fills one less, and with more than 32 experts the kernel may not know that a round is the last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rounds {
     /// Tiles of a round, at least one.
@@ -107,7 +108,9 @@ impl Rounds {
     /// Half rounds that so many tiles take.
     fn halves(self, tiles: u64) -> u128 {
         let (whole, last) = (tiles / self.places, tiles % self.places);
-        let halved = self.has_halves && whole > 0 && last <= self.places / 2;
+        // Half tiles that leave most multiprocessors idle wait for memory's latency: measured behind one whole round.
+        let fills_enough = whole > Self::FEW || 4 * last > self.places;
+        let halved = self.has_halves && whole > 0 && 2 * last <= self.places && fills_enough;
         let of_the_last = match last {
             0 => 0,
             _ if halved => 1,
@@ -116,12 +119,12 @@ impl Rounds {
         2 * u128::from(whole) + of_the_last
     }
 
-    /// Whether a few rounds end with one of halves that has most multiprocessors at work.
-    pub(crate) const fn end_with_halves(self, tiles: u64) -> bool {
-        const FEW: u64 = 2;
-        let (whole, last) = (tiles / self.places, tiles % self.places);
-        let at_work = 2 * last <= self.places && 4 * last > self.places;
-        self.has_halves && whole > 0 && whole <= FEW && at_work
+    /// Whole rounds that are few, so that the last one counts.
+    const FEW: u64 = 2;
+
+    /// Whether a few rounds end with one of halves.
+    pub(crate) fn end_with_halves(self, tiles: u64) -> bool {
+        tiles / self.places <= Self::FEW && !self.halves(tiles).is_multiple_of(2)
     }
 }
 
@@ -213,4 +216,37 @@ fn capabilities(arch: Arch) -> Vec<String> {
     all.filter(|&capability| arch.runs_on(capability))
         .map(|(major, minor)| format!("{major}.{minor}"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rounds;
+
+    #[test]
+    fn a_last_round_that_is_at_most_half_full_is_half_a_round() {
+        let rounds = Rounds { places: 132, has_halves: true };
+        for (tiles, halves) in [
+            (0, 0),
+            // Less than a round is a whole one.
+            (66, 2),
+            (132, 2),
+            // Behind one or two, if it is more than a quarter full.
+            (132 + 1, 4),
+            (132 + 33, 4),
+            (132 + 34, 3),
+            (132 + 66, 3),
+            (132 + 67, 4),
+            (2 * 132 + 33, 6),
+            (2 * 132 + 34, 5),
+            (3 * 132 + 1, 7),
+            (3 * 132 + 66, 7),
+            (3 * 132 + 67, 8),
+        ] {
+            assert_eq!(rounds.halves(tiles), halves, "{tiles} tiles");
+            let few = !halves.is_multiple_of(2) && tiles < 3 * 132;
+            assert_eq!(rounds.end_with_halves(tiles), few, "{tiles} tiles");
+            let whole = Rounds { has_halves: false, ..rounds };
+            assert_eq!(whole.halves(tiles), u128::from(2 * tiles.div_ceil(132)), "{tiles} tiles");
+        }
+    }
 }

@@ -310,14 +310,15 @@ fn wide_tiles_are_for_many_rows_or_few_rounds() {
         (gate_up, 512, 1, flat),
         // Half of the columns of its second tile would be nobody's.
         (of(256, 1024), 32 * 1024, 32, flat),
-        // One round, and one and a half: two of 129 rows on, and of tall ones.
+        // One round of wide tiles, and one and a half; from 129 rows on two, and three.
         (of(3072, 4096), 8 * 95, 8, flat),
         (of(3072, 4096), 8 * 95 + 1, 8, flat),
         (of(3072, 4096), 8 * 128, 8, flat),
         (of(3072, 4096), 8 * 128 + 1, 8, wide),
         (of(3072, 4096), 8 * 192, 8, wide),
-        // The same, but halves would have a fifth of the device at work.
-        (of(4608, 7168), 4 * 118, 4, flat),
+        // The same, but halves would have less than a fifth of the device at work.
+        (of(4608, 7168), 4 * 95, 4, flat),
+        (of(4608, 7168), 4 * 96, 4, wide),
         (of(4608, 7168), 4 * 128, 4, wide),
         // 16 rounds and 24.
         (of(3072, 4096), 128 * 112, 128, flat),

@@ -66,7 +66,9 @@ fn the_same_call_without_a_fault_launches_once() {
     let boxes: Vec<_> = maps.iter().map(|map| map.box_dims.as_slice().to_vec()).collect();
     let tokens = [8, 16, 32, 64].map(|rows| vec![128, rows]);
     assert_eq!(boxes[..4], tokens);
-    assert_eq!(boxes[4..], [vec![128, 128, 1]]);
-    assert_eq!(maps[4].dims.as_slice(), [384, 256, 4]);
-    assert_eq!(maps[4].strides_bytes.as_slice(), [384, 384 * 256]);
+    assert_eq!(boxes[4..], [vec![128, 128, 1], vec![128, 64, 1]]);
+    for weights in &maps[4..] {
+        assert_eq!(weights.dims.as_slice(), [384, 256, 4]);
+        assert_eq!(weights.strides_bytes.as_slice(), [384, 384 * 256]);
+    }
 }

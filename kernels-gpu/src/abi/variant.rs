@@ -176,7 +176,8 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// Whether tiles of a last round that is at most half full are computed as two halves each.
+    /// Whether tiles of a last round that is at most half full are computed as two halves each. (Half tiles of wide ones are something
+    /// else: what is left at an end.)
     #[inline] // so that the device build, which never asks, does not emit it
     pub const fn has_half_tiles(&self) -> bool {
         let [.., half] = self.box_rows;

@@ -63,9 +63,9 @@
 //!     Up to 14 % of prefill on an H200, and 2 to 16 % where some experts have few rows, by
 //!     Zipf with short K up to 6 % more.
 //! 15. **Few rows** in a kernel of their own, `fp8_block_sm90_few`, for up to 8 rows an expert: no form but those for up to 64
-//!     rows, 30 KiB of code and not twice as much. 1 to 3 % of small calls on an H200.
+//!     rows, 30 KiB of code instead of 65. 1 to 3 % of small calls on an H200.
 //! 16. **Half tiles** in a last round that would leave half of the multiprocessors idle (see [`schedule`]): 64 columns of weights,
-//!     each warpgroup with half of the tokens, or its 64 of more. 2 to 9 % of 8 experts with 33 to 128 rows on an H200.
+//!     each warpgroup with half of the tokens, or its 64 of more. 2 to 5 % of 8 experts with 33 to 64 rows on an H200.
 //!
 //! What was tried and lost, with its numbers, is in `docs/notes/fp8_block_sm90.md`.
 

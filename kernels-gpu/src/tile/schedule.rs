@@ -7,7 +7,7 @@
 //!
 //! **Halves.** A last round that is at most half full, behind a whole one, would keep half of the multiprocessors waiting. Where a kernel
 //! has half tiles, its entries are taken by two clusters each: one computes the left halves of the tiles' columns, the other
-//! the right ones. Of several hundred experts that is known only if the round is of the last 32. On an H200 5 % of 8 experts x 64 rows,
+//! the right ones. Of more than 32 experts that is known only if the round begins within the last group of up to 32. On an H200 5 % of 8 experts x 64 rows,
 //! 3072x4096, whose 96 entries are a round of 66 clusters and 30 more.
 //!
 //! **In step.** The tiles above one another read the same weights at about the same time, from memory once and then from L2, as

@@ -11,7 +11,7 @@ pub(crate) const SLOT_BYTES: u32 = 16;
 /// One tile of the output.
 #[derive(Clone, Copy)]
 pub(crate) struct Work {
-    /// Expert, the index of its weights; with the mark of [`Work::marked`] if it has one.
+    /// Expert, the index of its weights; with the marks of [`Work::marked`], [`Work::halved`] and [`Work::half_of`] if it has any.
     pub(crate) expert: u32,
     /// First packed row.
     pub(crate) row: u32,

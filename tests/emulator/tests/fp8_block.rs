@@ -190,6 +190,21 @@ fn a_last_round_of_halves() {
     }
 }
 
+/// A last round of halves in an expert with 8 MiB of weights, whose second tiles hold two rows and are computed whole.
+#[test]
+fn halves_in_step() {
+    let spec = Spec { n: 8192, k: 1024, seed: 803, ..Spec::PLAIN };
+    let device = DeviceInfo { sm_count: 6, ..DeviceInfo::h200() };
+    let problem = made_for(Fp8Kernel::Flat, spec, Routing::packed(vec![130]), true, &device);
+    let emulated = Emulated::timed(Timing::Random(803), 6);
+    if let Err(complaint) = check(&emulated, &problem) {
+        panic!("{complaint}");
+    }
+    // 64 entries of 3 clusters: the last one is two halves.
+    let whole = 2 * 128 * 8192 * 1024;
+    assert_eq!(emulated.driver.stats().macs, whole, "halves of both tiles are computed whole");
+}
+
 fn check_halves(spec: Spec, rows: u32, clusters: u32, halved: u64) {
     let device = DeviceInfo { sm_count: 2 * clusters, ..DeviceInfo::h200() };
     let routing = Routing::packed(vec![rows; spec.experts]);

@@ -64,7 +64,7 @@ impl Ahead {
         }
     }
 
-    /// Executed by: the warp that copies tiles, once, when it knows its first one. How many of that tile's blocks have
+    /// Executed by: the warp that copies tiles, once, when it knows its first one (never half of one). How many of that tile's blocks have
     /// weights that are there or under way. After a wrong guess, none: they have landed, and the slots are free.
     #[inline(always)]
     pub(super) unsafe fn settle(&self, smem: Shared, first: Work) -> u32 {

@@ -113,6 +113,8 @@ fn tall(make: Make) -> Vec<Launch> {
         make.packed(spec(3, 384, 256, 50), &[192, 1, 129], 2),
         make.packed(spec(3, 256, 512, 51), &[300, 66, 140], 2),
         make.packed(spec(24, 256, 384, 52), &[160; 24], 2),
+        // A row more than a tall tile has.
+        make.packed(spec(2, 256, 128, 54), &[193, 5], 2),
     ];
     launches
         .extend([640, 768, 896, 1024].map(|k| make.packed(spec(2, 128, k, 53), &[131, 188], 2)));
