@@ -31,8 +31,8 @@ pub enum Verdict {
         /// Multiply-adds (for a quantiser: elements) that the device spends on it, padding and idle
         /// multiprocessors included, when the rows are split as badly as they can be; for products, which
         /// have kernels to choose from, when they are split evenly (FP8: or at random, where that makes a difference),
-        /// and with what a tile costs beside its rows (see [`Variant::rows_beside`]); a last round of half tiles counts half. The lowest wins, except that a kernel that is
-        /// made for so many rows may take an eighth more.
+        /// and with what a tile costs beside its rows (see [`Variant::rows_beside`]); a last round of half tiles counts
+        /// half. The lowest wins, except that a kernel that is made for so many rows may take an eighth more.
         padded_macs: u128,
     },
     /// It cannot.

@@ -29,9 +29,8 @@ pub const BOX_ROWS: [u32; 6] = {
 };
 /// The same of the kernels without half tiles.
 pub const WHOLE_BOX_ROWS: [u32; 6] = {
-    let [boxes @ .., _] = BOX_ROWS;
-    let [a, b, c, d, e] = boxes;
-    [a, b, c, d, e, 0]
+    let [a, b, c, d, whole, _] = BOX_ROWS;
+    [a, b, c, d, whole, 0]
 };
 /// Dynamic shared memory of a CTA, in bytes. The kernel asserts at compile time that its layout fits.
 pub const SMEM_BYTES: u32 = 223_608;
